@@ -1,0 +1,91 @@
+package campaign
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Set is the campaigns in force, with an index from event type to the campaigns that it can concern. It is immutable.
+type Set struct {
+	campaigns []*Campaign // by id
+	byType    map[string][]*Campaign
+	lateness  time.Duration // the largest of any campaign: how long events are remembered (E3)
+}
+
+// maxCampaignFiles bounds a directory of campaigns.
+const maxCampaignFiles = 10_000
+
+// Load reads every campaign file (.yaml, .yml) of a directory. All mistakes of all files are returned at once, as Mistakes.
+func Load(fsys fs.FS, dir string) (*Set, error) {
+	entries, err := fs.ReadDir(fsys, dir)
+	if err != nil {
+		return nil, fmt.Errorf("read campaigns in %s: %w", dir, err)
+	}
+	var campaigns []*Campaign
+	var mistakes Mistakes
+	files := map[string]string{} // campaign id to file
+	for _, e := range entries {
+		name := path.Join(dir, e.Name())
+		if ext := path.Ext(name); e.IsDir() || ext != ".yaml" && ext != ".yml" {
+			continue
+		}
+		if len(files) == maxCampaignFiles {
+			return nil, fmt.Errorf("read campaigns in %s: more than %d files", dir, maxCampaignFiles)
+		}
+		src, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return nil, fmt.Errorf("read campaign %s: %w", name, err)
+		}
+		c, wrong := Parse(name, src)
+		mistakes = append(mistakes, wrong...)
+		if c == nil {
+			continue
+		}
+		if other, taken := files[c.ID]; taken {
+			mistakes = append(mistakes, Mistake{name, 1, 1, fmt.Sprintf("campaign `%s` is in %s already: an id belongs to one campaign", c.ID, other)})
+			continue
+		}
+		files[c.ID] = name
+		campaigns = append(campaigns, c)
+	}
+	if len(mistakes) > 0 {
+		return nil, mistakes
+	}
+	if len(campaigns) == 0 {
+		return nil, fmt.Errorf("no campaign in %s: a campaign is a file that ends in .yaml", dir)
+	}
+	return NewSet(campaigns)
+}
+
+// NewSet puts campaigns in force.
+func NewSet(campaigns []*Campaign) (*Set, error) {
+	s := &Set{campaigns: slices.Clone(campaigns), byType: map[string][]*Campaign{}}
+	slices.SortFunc(s.campaigns, func(a, b *Campaign) int { return strings.Compare(a.ID, b.ID) })
+	keys := map[uint64]*Campaign{}
+	for _, c := range s.campaigns {
+		if other := keys[c.key]; other != nil {
+			return nil, fmt.Errorf("campaigns `%s` and `%s` can't be in force together: ledgers could not tell them apart; give one another id", other.ID, c.ID)
+		}
+		keys[c.key] = c
+		s.lateness = max(s.lateness, c.Late)
+		types := slices.Clone(c.goal.filter().types)
+		slices.Sort(types)
+		for _, t := range slices.Compact(types) {
+			s.byType[t] = append(s.byType[t], c)
+		}
+	}
+	if len(s.campaigns) == 0 {
+		s.lateness = defaultLateness
+	}
+	return s, nil
+}
+
+// Campaigns returns the campaigns in force, by id.
+func (s *Set) Campaigns() []*Campaign { return slices.Clone(s.campaigns) }
+
+// Lateness returns the largest lateness of the campaigns in force.
+func (s *Set) Lateness() time.Duration { return s.lateness }

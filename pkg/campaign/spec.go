@@ -1,0 +1,340 @@
+package campaign
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+const (
+	defaultLateness = 48 * time.Hour
+	maxLateness     = 35 * 24 * time.Hour
+)
+
+// Campaign is one campaign file, read, checked and compiled. It is immutable.
+type Campaign struct {
+	ID      string
+	Version int
+	Title   string // the id where the author gave none
+	Sponsor string
+	Starts  int64         // Unix ns
+	Ends    int64         // Unix ns, not included; math.MaxInt64 where it runs until it is withdrawn
+	Late    time.Duration // lateness: how long after its time an event may arrive (E4)
+	Always  bool          // repeat: always
+	PerUser int           // limits.per_user; 0 is no limit
+	Reward  RewardTerms
+
+	key       uint64 // names the campaign in a ledger
+	zone      *zone
+	dayStarts time.Duration // taken off the local wall clock before a date is read (T2)
+	eligible  *predicate    // nil: everybody
+	goal      goal
+}
+
+// RewardTerms is what a campaign promises: the `reward` of its file.
+type RewardTerms struct {
+	Kind       string
+	Amount     *Amount         // nil where the reward is no money
+	Attributes json.RawMessage // whatever else the author wrote, a JSON object; nil where nothing
+}
+
+var idForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// Parse reads one campaign file. All its mistakes are returned at once.
+func Parse(file string, src []byte) (*Campaign, Mistakes) {
+	r := &reader{file: file}
+	c := &Campaign{Ends: math.MaxInt64, Late: defaultLateness, zone: loadZone("UTC")}
+	n := r.document(src)
+	if n != nil {
+		c.read(r, n)
+	}
+	if len(r.mistakes) > 0 {
+		r.mistakes.sort()
+		return nil, r.mistakes
+	}
+	if c.Title == "" {
+		c.Title = c.ID
+	}
+	c.key = campaignKey(c.ID)
+	return c, nil
+}
+
+// read reads the top of a campaign file. The dates wait until the zone is known.
+func (c *Campaign) read(r *reader, n ast.Node) {
+	var starts, ends ast.Node
+	repeat := "once"
+	later := func(to *ast.Node) func(*reader, ast.Node) {
+		return func(_ *reader, n ast.Node) { *to = n }
+	}
+	r.fields(n, "a campaign", []field{
+		{"campaign", "its id, small letters, digits and `-`, for example `campaign: five-days-of-logging`", true, c.readID},
+		{"version", "a whole number, raised with every change, for example `version: 1`", true, wholeNumber(&c.Version, 1, math.MaxInt32)},
+		{"title", "what users would call it", false, text(&c.Title)},
+		{"sponsor", "who pays for it", false, text(&c.Sponsor)},
+		{"starts", "a date or an instant, for example `starts: 2026-01-01`", true, later(&starts)},
+		{"ends", "a date or an instant, not included", false, later(&ends)},
+		{"timezone", "where a user is whose zone is not known, for example Europe/Berlin", false, c.readZone},
+		{"lateness", "how late an event may arrive", false, duration(&c.Late, maxLateness)},
+		{"day_starts", "when a new day begins, for example 04:00", false, c.readDayStarts},
+		{"eligible", "who may take part: CEL over `user` and `event`", false, condition(&c.eligible)},
+		{"goal", "what a user has to achieve, for example `goal: {event: birth.reported}`", true, c.readGoal},
+		{"repeat", "`once` or `always`", false, oneOf(&repeat, "once", "always")},
+		{"limits", "how often a user can be rewarded", false, c.readLimits},
+		{"reward", "what the user gets, for example `reward: {kind: gift_card, amount: 25.00 USD}`", true, c.Reward.read},
+	})
+	c.Always = repeat == "always"
+	if starts != nil {
+		c.Starts = r.instant(starts, c.zone, math.MinInt64)
+	}
+	if ends != nil {
+		c.Ends = r.instant(ends, c.zone, math.MaxInt64)
+		if starts != nil && c.Ends <= c.Starts {
+			r.wrong(ends, "the campaign ends before it starts: `ends` must be after `starts`")
+		}
+	}
+}
+
+func (c *Campaign) readID(r *reader, n ast.Node) {
+	text(&c.ID)(r, n)
+	if c.ID != "" && !idForm.MatchString(c.ID) {
+		r.wrong(n, "%s is no id: use a-z, 0-9 and -, at most 63 of them, not beginning or ending with -", describe(n))
+	}
+}
+
+func (c *Campaign) readZone(r *reader, n ast.Node) {
+	s, _ := scalar(n)
+	z := loadZone(s)
+	if z == nil {
+		r.wrong(n, "%s is no time zone of the IANA database (%s): write for example America/New_York, Europe/Berlin or UTC%s",
+			describe(n), ZoneVersion, suggest(nearest(s, zoneNames())))
+		return
+	}
+	c.zone = z
+}
+
+func (c *Campaign) readDayStarts(r *reader, n ast.Node) {
+	s, _ := scalar(n)
+	t, err := time.Parse("15:04", s)
+	if err != nil {
+		r.wrong(n, "write a time of day such as 04:00, not %s", describe(n))
+		return
+	}
+	c.dayStarts = time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute
+}
+
+func (c *Campaign) readLimits(r *reader, n ast.Node) {
+	r.fields(n, "limits", []field{
+		{"per_user", "how many rewards one user can have", true, wholeNumber(&c.PerUser, 1, math.MaxInt32)},
+	})
+}
+
+// readGoal finds the goal's kind by the key that names it, and lets the kind read its parameters.
+func (c *Campaign) readGoal(r *reader, n ast.Node) {
+	pairs, ok := r.pairs(n, "a goal")
+	if !ok {
+		return
+	}
+	var found []*kind
+	var keys []string
+	for _, pair := range pairs {
+		keys = append(keys, keyOf(pair))
+		if k := kindNamed(keyOf(pair)); k != nil {
+			found = append(found, k)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		c.goal = found[0].read(r, n)
+	case len(found) > 1:
+		r.wrong(n, "a goal has one kind, this one has two: `%s` and `%s`", found[0].name, found[1].name)
+	default:
+		hint := ""
+		for _, key := range keys {
+			if near := nearest(key, kindNames()); near != "" && hint == "" {
+				hint = suggest(near)
+			}
+		}
+		r.wrong(n, "a goal names its kind by one of the keys %s%s", listed(kindNames()), hint)
+	}
+}
+
+// read takes `kind` and `amount`; what else stands there goes to fulfilment as it is.
+func (t *RewardTerms) read(r *reader, n ast.Node) {
+	pairs, ok := r.pairs(n, "a reward")
+	if !ok {
+		return
+	}
+	own := []field{
+		{"kind", "what kind of reward it is, for example gift_card or points", true, text(&t.Kind)},
+		{"amount", "money, for example 25.00 USD", false, t.readAmount},
+	}
+	attributes := []byte{'{'}
+	for _, pair := range pairs {
+		f := findField(own, keyOf(pair))
+		if !r.plain(pair.Value) {
+			continue
+		}
+		if f != nil {
+			f.read(r, pair.Value)
+			continue
+		}
+		if len(attributes) > 1 {
+			attributes = append(attributes, ',')
+		}
+		attributes = append(appendJSONString(attributes, keyOf(pair)), ':')
+		attributes = r.appendJSON(attributes, pair.Value, 1)
+	}
+	if t.Kind == "" {
+		r.wrong(n, "a reward has no `kind`: %s", own[0].doc)
+	}
+	if len(attributes) > 1 {
+		t.Attributes = append(attributes, '}')
+	}
+}
+
+func (t *RewardTerms) readAmount(r *reader, n ast.Node) {
+	s, _ := scalar(n)
+	a, err := ParseAmount(s)
+	if err != nil {
+		r.wrong(n, "%v", err)
+		return
+	}
+	t.Amount = &a
+}
+
+// maxAttributeDepth bounds how deep an author's own attributes can nest.
+const maxAttributeDepth = 8
+
+// appendJSON writes a YAML value as JSON, keys in the author's order.
+func (r *reader) appendJSON(dst []byte, n ast.Node, depth int) []byte {
+	if !r.plain(n) {
+		return append(dst, "null"...)
+	}
+	if depth > maxAttributeDepth {
+		r.wrong(n, "this nests deeper than %d levels", maxAttributeDepth)
+		return append(dst, "null"...)
+	}
+	switch v := n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		pairs, _ := r.pairs(n, "")
+		dst = append(dst, '{')
+		for i, pair := range pairs {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(appendJSONString(dst, keyOf(pair)), ':')
+			dst = r.appendJSON(dst, pair.Value, depth+1)
+		}
+		return append(dst, '}')
+	case *ast.SequenceNode:
+		dst = append(dst, '[')
+		for i, item := range v.Values {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = r.appendJSON(dst, item, depth+1)
+		}
+		return append(dst, ']')
+	case *ast.NullNode:
+		return append(dst, "null"...)
+	case *ast.BoolNode:
+		return strconv.AppendBool(dst, v.Value)
+	case *ast.IntegerNode, *ast.FloatNode:
+		if number := n.GetToken().Value; json.Valid([]byte(number)) {
+			return append(dst, number...)
+		}
+		r.wrong(n, "%s is no number that JSON has: write it in decimal digits, or in quotes", describe(n))
+		return append(dst, "null"...)
+	}
+	s, ok := scalar(n)
+	if !ok {
+		r.wrong(n, "write a text, a number, true, false, a list or a mapping")
+	}
+	return appendJSONString(dst, s)
+}
+
+// instant reads a date (its start in the zone) or an RFC 3339 instant; outside is what a mistake leaves behind.
+func (r *reader) instant(n ast.Node, z *zone, outside int64) int64 {
+	s, _ := scalar(n)
+	if t, err := time.Parse(time.DateOnly, s); err == nil && t.Year() >= 1900 && t.Year() <= 2200 {
+		return z.startOf(DayOf(t.Date()))
+	}
+	if ns, _, err := parseTime(s); err == nil {
+		return ns
+	}
+	r.wrong(n, "write a date such as 2026-01-01 or an instant such as 2026-01-01T09:00:00-05:00, not %s", describe(n))
+	return outside
+}
+
+// condition reads a CEL predicate. Its mistakes point into the expression.
+func condition(to **predicate) func(*reader, ast.Node) {
+	return func(r *reader, n ast.Node) {
+		var source string
+		if text(&source)(r, n); source == "" {
+			return
+		}
+		p, mistakes := compilePredicate(source)
+		for _, m := range mistakes {
+			line, column := inside(n, m.Line, m.Column)
+			r.add(line, column, "%s", m.Message)
+		}
+		*to = p
+	}
+}
+
+// inside returns the place in the file of a place in a scalar's text.
+func inside(n ast.Node, line, column int) (int, int) {
+	at := n.GetToken().Position
+	switch {
+	case n.Type() == ast.LiteralType:
+		// A block begins on the line below its indicator, indented by what its first line is.
+		return at.Line + line, column + n.(*ast.LiteralNode).Value.GetToken().Position.IndentNum
+	case line > 1:
+		return at.Line + line - 1, column
+	case n.GetToken().Type.String() == "DoubleQuote" || n.GetToken().Type.String() == "SingleQuote":
+		return at.Line, at.Column + column
+	}
+	return at.Line, at.Column + column - 1
+}
+
+// listed joins words for a sentence: "`a`, `b` or `c`".
+func listed(words []string) string {
+	s := ""
+	for i, w := range words {
+		switch {
+		case i == 0:
+		case i == len(words)-1:
+			s += " or "
+		default:
+			s += ", "
+		}
+		s += "`" + w + "`"
+	}
+	return s
+}
+
+func suggest(word string) string {
+	if word == "" {
+		return ""
+	}
+	return fmt.Sprintf(": did you mean `%s`?", word)
+}
+
+// zoneNames lists the zones that an author can name.
+func zoneNames() []string {
+	loadZone("UTC") // indexes the archive
+	zones.RLock()
+	defer zones.RUnlock()
+	names := make([]string, 0, len(zones.files))
+	for name := range zones.files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
