@@ -1,0 +1,353 @@
+package campaign
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+)
+
+// The encoding of a ledger, version 1. Integers are varints (uvarint, or zigzag where they can be negative), strings and
+// blocks have their length in front, times are differences to the one before:
+//
+//	byte      version = 1
+//	seen      n, n x (time difference in ms, fingerprint)
+//	zones     n, n x (time difference in ns, zone name)
+//	attributes n, n x (name, m, m x (time difference in ns, length+1 and JSON text, 0 where removed))
+//	progress  n, n x (campaign key: 8 bytes big endian, paid, count, latest in ns, ids, days)
+//	ids       n, n x (2 x length and text, or 1 and 16 bytes of a UUID in its usual spelling)
+//	days      n, n x (first day difference, days in the run - 1)
+//
+// There is one encoding of a ledger, and every later version reads this one.
+const encodingVersion = 1
+
+// Append writes the ledger behind dst.
+func (l *Ledger) Append(dst []byte) []byte {
+	start := len(dst)
+	dst = append(dst, encodingVersion)
+
+	dst = binary.AppendUvarint(dst, uint64(len(l.seen)))
+	previous := int64(0)
+	for _, s := range l.seen {
+		dst = binary.AppendVarint(dst, s.at-previous)
+		dst = append(dst, s.id[:]...)
+		previous = s.at
+	}
+
+	dst = binary.AppendUvarint(dst, uint64(len(l.profile.zones)))
+	previous = 0
+	for _, z := range l.profile.zones {
+		dst = binary.AppendVarint(dst, z.at-previous)
+		dst = appendText(dst, z.zone.name)
+		previous = z.at
+	}
+
+	dst = binary.AppendUvarint(dst, uint64(len(l.profile.attributes)))
+	for _, a := range l.profile.attributes {
+		dst = appendText(dst, a.name)
+		dst = binary.AppendUvarint(dst, uint64(len(a.versions)))
+		previous = 0
+		for _, v := range a.versions {
+			dst = binary.AppendVarint(dst, v.at-previous)
+			if v.value == nil {
+				dst = append(dst, 0)
+			} else {
+				dst = binary.AppendUvarint(dst, uint64(len(v.value))+1)
+				dst = append(dst, v.value...)
+			}
+			previous = v.at
+		}
+	}
+
+	dst = binary.AppendUvarint(dst, uint64(len(l.progress)))
+	for i := range l.progress {
+		dst = l.progress[i].append(dst)
+	}
+	l.sizeBound = len(dst) - start
+	return dst
+}
+
+func (p *progress) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, p.campaign)
+	dst = binary.AppendUvarint(dst, p.paid)
+	dst = binary.AppendUvarint(dst, p.count)
+	dst = binary.AppendVarint(dst, p.latest)
+	dst = binary.AppendUvarint(dst, uint64(len(p.ids)))
+	for _, id := range p.ids {
+		dst = appendID(dst, id)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(p.days)))
+	previous := Day(0)
+	for _, r := range p.days {
+		dst = binary.AppendVarint(dst, int64(r.first)-int64(previous))
+		dst = binary.AppendUvarint(dst, uint64(r.last-r.first))
+		previous = r.last
+	}
+	return dst
+}
+
+func appendText(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+// appendID writes an event id; one that is a UUID in its usual spelling takes 17 bytes instead of 37.
+func appendID(dst []byte, id string) []byte {
+	if packed, ok := packUUID(id); ok {
+		return append(append(dst, 1), packed[:]...)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(id))<<1)
+	return append(dst, id...)
+}
+
+const uuidLength = 36
+
+func packUUID(id string) (packed [16]byte, ok bool) {
+	if len(id) != uuidLength {
+		return packed, false
+	}
+	n := 0
+	for i := 0; i < len(id); {
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if id[i] != '-' {
+				return packed, false
+			}
+			i++
+			continue
+		}
+		high, low := hexDigit(id[i]), hexDigit(id[i+1])
+		if high > 15 || low > 15 {
+			return packed, false
+		}
+		packed[n] = high<<4 | low
+		n, i = n+1, i+2
+	}
+	return packed, true
+}
+
+// hexDigit returns a small hexadecimal digit's value, or 255.
+func hexDigit(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 255
+}
+
+func formatUUID(b []byte) string {
+	var dst [uuidLength]byte
+	hex.Encode(dst[0:8], b[0:4])
+	hex.Encode(dst[9:13], b[4:6])
+	hex.Encode(dst[14:18], b[6:8])
+	hex.Encode(dst[19:23], b[8:10])
+	hex.Encode(dst[24:36], b[10:16])
+	dst[8], dst[13], dst[18], dst[23] = '-', '-', '-', '-'
+	return string(dst[:])
+}
+
+var errLedger = errors.New("this is no ledger")
+
+// Decode reads a ledger. It accepts only what Append writes, so that a damaged value is an error and never a wrong state.
+// Nothing of src is kept.
+func Decode(src []byte) (*Ledger, error) {
+	d := &decoding{src: src}
+	l := d.ledger()
+	switch {
+	case d.err != nil:
+		return nil, d.err
+	case len(d.src) > 0:
+		return nil, fmt.Errorf("%w: %d bytes behind its end", errLedger, len(d.src))
+	}
+	l.sizeBound = len(src)
+	return l, nil
+}
+
+// decoding reads from the front of src; after its first error it reads zeros.
+type decoding struct {
+	src []byte
+	err error
+}
+
+func (d *decoding) ledger() *Ledger {
+	l := &Ledger{}
+	if version := d.bytes(1); d.err == nil && version[0] != encodingVersion {
+		d.err = fmt.Errorf("%w: version %d, this program reads version %d: it was written by a newer one", errLedger, version[0], encodingVersion)
+		return l
+	}
+	previous := int64(0)
+	for range d.count(1 + fingerprintBytes) {
+		at := d.after(previous, len(l.seen) == 0, true)
+		l.seen = append(l.seen, sighting{at, fingerprint(d.bytes(fingerprintBytes))})
+		previous = at
+	}
+	previous = 0
+	for range d.count(2) {
+		at := d.after(previous, len(l.profile.zones) == 0, false)
+		name := d.text()
+		z := loadZone(name)
+		if z == nil {
+			d.fail("no zone %q in the tz database %s", name, ZoneVersion)
+			return l
+		}
+		l.profile.zones = append(l.profile.zones, zoneChange{at, z})
+		previous = at
+	}
+	for range d.count(3) {
+		a := attribute{name: d.text()}
+		if n := len(l.profile.attributes); n > 0 && a.name <= l.profile.attributes[n-1].name {
+			d.fail("attributes out of order")
+		}
+		previous = 0
+		for range d.count(2) {
+			at := d.after(previous, len(a.versions) == 0, false)
+			a.versions = append(a.versions, version{at, d.value()})
+			previous = at
+		}
+		if len(a.versions) == 0 {
+			d.fail("an attribute without a value")
+		}
+		l.profile.attributes = append(l.profile.attributes, a)
+	}
+	for range d.count(8 + 5) {
+		p := d.progress()
+		if n := len(l.progress); n > 0 && p.campaign <= l.progress[n-1].campaign {
+			d.fail("campaigns out of order")
+		}
+		l.progress = append(l.progress, p)
+	}
+	return l
+}
+
+func (d *decoding) progress() progress {
+	p := progress{}
+	p.campaign = binary.BigEndian.Uint64(d.bytes(8))
+	p.paid, p.count, p.latest = d.uvarint(), d.uvarint(), d.varint()
+	for range d.count(1) {
+		p.ids = append(p.ids, d.id())
+	}
+	if len(p.ids) > maxEvidence {
+		d.fail("%d event ids", len(p.ids))
+	}
+	previous := int64(0)
+	for range d.count(2) {
+		first := previous + d.varint()
+		last := first + int64(d.uvarint()&(1<<40-1))
+		if int64(Day(first)) != first || int64(Day(last)) != last || last < first || len(p.days) > 0 && first <= previous+1 {
+			d.fail("days out of order")
+		}
+		p.days = append(p.days, dayRun{Day(first), Day(last)})
+		previous = last
+	}
+	return p
+}
+
+func (d *decoding) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = fmt.Errorf("%w: %s", errLedger, fmt.Sprintf(format, args...))
+	}
+	d.src = nil
+}
+
+// zeros is what is read behind an error: longer than any field of fixed length.
+var zeros [32]byte
+
+func (d *decoding) bytes(n int) []byte {
+	if len(d.src) < n {
+		d.fail("it ends too early")
+		return zeros[:min(n, len(zeros))]
+	}
+	b := d.src[:n]
+	d.src = d.src[n:]
+	return b
+}
+
+// uvarint reads an integer in its shortest form: a longer one would be a second encoding of the same ledger.
+func (d *decoding) uvarint() uint64 {
+	v, n := binary.Uvarint(d.src)
+	if n <= 0 || n > 1 && d.src[n-1] == 0 {
+		d.fail("a broken number")
+		return 0
+	}
+	d.src = d.src[n:]
+	return v
+}
+
+func (d *decoding) varint() int64 {
+	v := d.uvarint()
+	return int64(v>>1) ^ -int64(v&1)
+}
+
+// count reads how many items follow, each of at least so many bytes: no damaged number makes the reader allocate more
+// than a small multiple of what is there.
+func (d *decoding) count(least int) int {
+	n := d.uvarint()
+	if n > uint64(len(d.src)/least) {
+		d.fail("%d items in %d bytes", n, len(d.src))
+		return 0
+	}
+	return int(n)
+}
+
+// after reads a time as a difference to the one before, which it must follow.
+func (d *decoding) after(previous int64, first, same bool) int64 {
+	at := previous + d.varint()
+	if !first && (at < previous || at == previous && !same) {
+		d.fail("times out of order")
+	}
+	return at
+}
+
+func (d *decoding) text() string { return d.string(d.uvarint()) }
+
+func (d *decoding) string(n uint64) string {
+	if n > uint64(len(d.src)) {
+		d.fail("a text of %d bytes", n)
+		return ""
+	}
+	s := string(d.src[:n])
+	d.src = d.src[n:]
+	if !utf8.ValidString(s) {
+		d.fail("a text that is not UTF-8")
+	}
+	return s
+}
+
+func (d *decoding) value() []byte {
+	n := d.uvarint()
+	if n == 0 {
+		return nil
+	}
+	if n-1 > uint64(len(d.src)) {
+		d.fail("a value of %d bytes", n-1)
+		return nil
+	}
+	v := slices.Clone(d.src[:n-1])
+	d.src = d.src[n-1:]
+	if v == nil {
+		v = []byte{}
+	}
+	var doc document
+	if d.err == nil && doc.parse(v) != nil {
+		d.fail("an attribute's value that is not JSON")
+	}
+	return v
+}
+
+func (d *decoding) id() string {
+	n := d.uvarint()
+	if n&1 == 0 {
+		s := d.string(n >> 1)
+		if _, packs := packUUID(s); packs {
+			d.fail("a UUID that is not packed")
+		}
+		return s
+	}
+	if n != 1 {
+		d.fail("a broken event id")
+	}
+	return formatUUID(d.bytes(16))
+}

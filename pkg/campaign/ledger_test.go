@@ -1,0 +1,103 @@
+package campaign
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+)
+
+var rewrite = flag.Bool("rewrite", false, "accept the golden files as they come out")
+
+// sampleLedger has one of everything that an encoding can hold.
+func sampleLedger() *Ledger {
+	l := &Ledger{}
+	l.seen.add(1767268800000, fingerprint{1, 2, 3})
+	l.seen.add(1767268800000, fingerprint{4, 5, 6})
+	l.seen.add(1767268799000, fingerprint{7, 8, 9})
+	l.profile.setZone(-5, loadZone("America/New_York"))
+	l.profile.setZone(1767268800000000000, loadZone("Asia/Tokyo"))
+	l.profile.setAttribute(10, "plan", []byte(`"gold"`))
+	l.profile.setAttribute(20, "plan", nil)
+	l.profile.setAttribute(15, "employer", []byte(`{"name":"acme"}`))
+	p := l.progressOf(campaignKey("five-days-of-logging"))
+	p.paid = 2
+	p.note(1767268800123456789, "0198a7a0-52c1-7d2e-9a53-0b1f2f6c7a11")
+	p.note(1767268700000000000, "order-17")
+	p.days.add(DayOf(2026, 1, 1))
+	p.days.add(DayOf(2026, 1, 2))
+	p.days.add(DayOf(2026, 1, 9))
+	l.progressOf(campaignKey("birth-reported")).paid = 1
+	return l
+}
+
+// TestLedgerGolden holds the encoding to the files of every release: what was written once is read for ever.
+func TestLedgerGolden(t *testing.T) {
+	const file = "testdata/ledger-v1.hex"
+	got := hex.EncodeToString(sampleLedger().Append(nil)) + "\n"
+	if *rewrite {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("the encoding changed:\n got %s\nwant %s", got, want)
+	}
+	encoded, err := hex.DecodeString(strings.TrimSpace(string(want)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Decode(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := l.Append(nil); !bytes.Equal(again, encoded) {
+		t.Errorf("read back and written again: %x", again)
+	}
+}
+
+// TestLedgerDamaged cuts and flips every byte: a damaged value is refused, or it is the one encoding of another ledger.
+func TestLedgerDamaged(t *testing.T) {
+	encoded := sampleLedger().Append(nil)
+	for n := range encoded {
+		if _, err := Decode(encoded[:n]); err == nil {
+			t.Errorf("cut to %d of %d bytes, it was read", n, len(encoded))
+		}
+		for bit := range 8 {
+			damaged := bytes.Clone(encoded)
+			damaged[n] ^= 1 << bit
+			holdsOnce(t, damaged)
+		}
+	}
+	if _, err := Decode(append(bytes.Clone(encoded), 0)); err == nil {
+		t.Error("with a byte behind its end, it was read")
+	}
+	if _, err := Decode(append([]byte{2}, encoded[1:]...)); err == nil || !strings.Contains(err.Error(), "newer") {
+		t.Errorf("a later version: %v", err)
+	}
+}
+
+// holdsOnce checks that what Decode accepts is what Append writes.
+func holdsOnce(t *testing.T, src []byte) {
+	t.Helper()
+	l, err := Decode(src)
+	if err != nil {
+		return
+	}
+	if again := l.Append(nil); !bytes.Equal(again, src) {
+		t.Fatalf("two encodings of one ledger:\n%x\n%x", src, again)
+	}
+}
+
+func FuzzLedger(f *testing.F) {
+	f.Add(sampleLedger().Append(nil))
+	f.Add((&Ledger{}).Append(nil))
+	f.Add([]byte{1, 1, 0})
+	f.Fuzz(func(t *testing.T, src []byte) { holdsOnce(t, src) })
+}
