@@ -1,0 +1,51 @@
+package campaign
+
+// Decision is what the engine did with one event for one campaign, and by which rule.
+type Decision uint8
+
+// The decisions, in the order in which they are taken.
+const (
+	Duplicate       Decision = iota // E3: this event's source and id have been seen
+	Outside                         // T3: the event's time is not within the campaign's starts and ends
+	TooLate                         // E4: clock - time is more than the campaign's lateness
+	NotMatching                     // the goal's `where` is false
+	WhereError                      // the goal's `where` could not be evaluated, and so counts as false
+	NotEligible                     // the campaign's `eligible` is false
+	EligibleError                   // the campaign's `eligible` could not be evaluated, and so counts as false
+	AlreadyRewarded                 // `repeat: once`, and the user has the reward
+	LimitReached                    // `limits.per_user` is used up
+	Counted                         // it is evidence for the goal
+	decisions                       // how many there are
+)
+
+var decisionNames = [decisions]string{
+	Duplicate:       "duplicate",
+	Outside:         "outside",
+	TooLate:         "too_late",
+	NotMatching:     "not_matching",
+	WhereError:      "where_error",
+	NotEligible:     "not_eligible",
+	EligibleError:   "eligible_error",
+	AlreadyRewarded: "already_rewarded",
+	LimitReached:    "limit_reached",
+	Counted:         "counted",
+}
+
+// String returns the decision's name in metrics and files: "too_late".
+func (d Decision) String() string { return decisionNames[d] }
+
+// Decisions lists them all.
+func Decisions() []Decision {
+	all := make([]Decision, decisions)
+	for i := range all {
+		all[i] = Decision(i)
+	}
+	return all
+}
+
+// Decided is one decision of one event.
+type Decided struct {
+	Campaign *Campaign
+	Decision Decision
+	Detail   string // why, for the two errors; otherwise empty
+}

@@ -1,0 +1,37 @@
+// Package campaign is the engine: what a campaign means, and nothing else.
+//
+// It is a pure function. Given the campaigns in force, one user's ledger and one event with its clock, it changes the
+// ledger and returns the rewards to issue and a decision for each campaign. It has no clock, no disk, no Kafka, no log, no
+// metric, no goroutine and no randomness; time zones come from a tz database inside the binary. The same records in the same
+// order give the same bytes on any machine, in any batching, after any restart (rule P3).
+//
+// Rules are cited by their number (E1, T2, G6, R1, ...); the numbers are those of the campaign language.
+//
+// # How to read it
+//
+// An event travels through the files like this:
+//
+//   - event.go decodes a record into an Event: a CloudEvent, structured or binary (E1, E6). json.go is the JSON reader below
+//     it, timestamp.go reads times.
+//   - engine.go decides. For each campaign that the event's type concerns it asks the questions of decision.go, in order.
+//   - civil.go and zone.go say which date it was where the user was (T1, T2).
+//   - cel.go evaluates conditions over what scope.go shows them.
+//   - goal.go is the table of goal kinds; goal_event.go, goal_count.go and goal_streak.go are one kind each. A new kind is
+//     a new file and a new row.
+//   - reward.go makes the reward and its record (R1 to R3).
+//   - ledger.go is what is known of a user: seen.go the recent events (E3), profile.go zones and attributes (C1), and the
+//     progress in each campaign. encoding.go is its only binary form.
+//
+// Campaigns come in through load.go, spec.go and yaml.go, which report every mistake of every file at once (mistake.go).
+//
+// # Using it
+//
+//	set, err := campaign.Load(os.DirFS("."), "campaigns")
+//	engine := campaign.NewEngine(set, 0)
+//	ledger := &campaign.Ledger{}
+//	var decoder campaign.Decoder
+//	var event campaign.Event
+//	if rejection := decoder.Decode(&record, &event); rejection != nil { ... }
+//	result := engine.Apply(ledger, &event, record.Clock)
+//	for _, reward := range result.Rewards { ... }
+package campaign
