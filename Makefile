@@ -1,0 +1,33 @@
+# Every command of the project, one target each. `make help` lists them.
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOBIN := $(CURDIR)/.cache/bin
+FUZZ_TIME ?= 5s
+
+.PHONY: help test check lint race fuzz
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+test: check race fuzz ## everything: formatting, vet, lint, tests with the race detector, fuzz targets for a few seconds each
+
+check: lint ## formatting, go vet, golangci-lint
+	@unformatted=$$(gofmt -l cmd internal pkg 2>/dev/null); if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
+	go vet ./...
+
+lint: $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+	$< run ./...
+
+$(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
+	GOBIN=$(GOBIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(GOBIN)/golangci-lint $@
+
+race: ## all tests with the race detector
+	go test -race ./...
+
+fuzz: ## every fuzz target for FUZZ_TIME (default 5s)
+	@set -e; for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) $$package; \
+	  done; \
+	done
