@@ -4,15 +4,18 @@ GOLANGCI_LINT_VERSION := v2.15.0
 GOBIN := $(CURDIR)/.cache/bin
 FUZZ_TIME ?= 5s
 
-.PHONY: help test check lint race fuzz
+.PHONY: help demo test check lint race fuzz
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+demo: ## the example campaigns over the example events
+	go run ./cmd/processor simulate --campaigns deploy/campaigns --events deploy/example-events.ndjson
+
 test: check race fuzz ## everything: formatting, vet, lint, tests with the race detector, fuzz targets for a few seconds each
 
 check: lint ## formatting, go vet, golangci-lint
-	@unformatted=$$(gofmt -l cmd internal pkg 2>/dev/null); if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
+	@unformatted=$$(gofmt -l cmd pkg); if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
 	go vet ./...
 
 lint: $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)

@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -216,9 +217,9 @@ func (a *attributes) into(ev *Event) *Rejection {
 
 // header returns a header's text; names are compared without regard to case, the last of a name holds.
 func (r *Record) header(name string) (string, bool) {
-	for i := len(r.Headers) - 1; i >= 0; i-- {
-		if len(r.Headers[i].Key) == len(name) && strings.EqualFold(r.Headers[i].Key, name) {
-			return alias(r.Headers[i].Value), true
+	for _, h := range slices.Backward(r.Headers) {
+		if len(h.Key) == len(name) && strings.EqualFold(h.Key, name) {
+			return alias(h.Value), true
 		}
 	}
 	return "", false

@@ -31,9 +31,9 @@ type version struct {
 
 // zoneAt returns the zone in force at an instant, or nil where none had been told for it.
 func (p *profile) zoneAt(at int64) *zone {
-	for i := len(p.zones) - 1; i >= 0; i-- {
-		if p.zones[i].at <= at {
-			return p.zones[i].zone
+	for _, change := range slices.Backward(p.zones) {
+		if change.at <= at {
+			return change.zone
 		}
 	}
 	return nil

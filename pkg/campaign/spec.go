@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -305,18 +306,12 @@ func inside(n ast.Node, line, column int) (int, int) {
 
 // listed joins words for a sentence: "`a`, `b` or `c`".
 func listed(words []string) string {
-	s := ""
+	quoted := make([]string, len(words))
 	for i, w := range words {
-		switch {
-		case i == 0:
-		case i == len(words)-1:
-			s += " or "
-		default:
-			s += ", "
-		}
-		s += "`" + w + "`"
+		quoted[i] = "`" + w + "`"
 	}
-	return s
+	last := len(quoted) - 1
+	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }
 
 func suggest(word string) string {

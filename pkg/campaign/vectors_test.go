@@ -20,7 +20,6 @@ type story struct {
 	count  int
 	told   []string // "cycle/tier" of each reward issued, in order
 	last   []Reward
-	dates  []string
 }
 
 // head is what every campaign of a story needs beside its goal.

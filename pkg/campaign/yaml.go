@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -139,8 +140,8 @@ func (r *reader) unknownKey(at ast.Node, what, key string, fields []field) {
 // plain refuses anchors, aliases, merges and tags: a campaign reads like its sentence, and no file can unfold into
 // something larger than itself.
 func (r *reader) plain(n ast.Node) bool {
-	switch n.Type() {
-	case ast.AnchorType, ast.AliasType, ast.MergeKeyType, ast.TagType:
+	switch n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
 		r.wrong(n, "anchors, aliases and tags are not read: write the value itself")
 		return false
 	}
@@ -160,12 +161,12 @@ func keyOf(pair *ast.MappingValueNode) string { return pair.Key.GetToken().Value
 
 // describe names what stands in the file, for a mistake's text.
 func describe(n ast.Node) string {
-	switch n.Type() {
-	case ast.MappingType, ast.MappingValueType:
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
 		return "a mapping"
-	case ast.SequenceType:
+	case *ast.SequenceNode:
 		return "a list"
-	case ast.NullType:
+	case *ast.NullNode:
 		return "nothing"
 	}
 	s := n.GetToken().Value
@@ -221,11 +222,9 @@ func wholeNumber(to *int, least, most int) func(*reader, ast.Node) {
 func oneOf(to *string, words ...string) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
 		s, _ := scalar(n)
-		for _, w := range words {
-			if s == w {
-				*to = s
-				return
-			}
+		if slices.Contains(words, s) {
+			*to = s
+			return
 		}
 		if near := nearest(s, words); near != "" {
 			r.wrong(n, "%s is not known here: did you mean `%s`?", describe(n), near)

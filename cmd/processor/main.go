@@ -1,0 +1,52 @@
+// Command processor runs campaigns. Each subcommand is a file of its own; main only wires.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+)
+
+// commands are the subcommands: flags, help and environment are declared here and nowhere else.
+type commands struct {
+	Check    check    `cmd:"" help:"Read campaign files and report every mistake with its place."`
+	Simulate simulate `cmd:"" help:"Run campaigns over a file of events, without Kafka."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if code := run(ctx); code != 0 {
+		os.Exit(code)
+	}
+}
+
+func run(ctx context.Context) int {
+	var c commands
+	k := kong.Parse(&c,
+		kong.Name("processor"),
+		kong.Description("Stampede: exactly-once rewards on Kafka."),
+		kong.UsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)))
+	err := k.Run()
+	var mistakes campaign.Mistakes
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &mistakes):
+		fmt.Fprintln(os.Stderr, mistakes)
+		fmt.Fprintf(os.Stderr, "%d mistakes\n", len(mistakes))
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "processor: interrupted")
+	default:
+		fmt.Fprintln(os.Stderr, "processor:", err)
+	}
+	return 1
+}

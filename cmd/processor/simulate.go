@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+)
+
+// simulate runs the engine alone over events in a file's order: CloudEvents as NDJSON, `recordedtime` for the clock, else
+// `time`; the user is `subject` (campaigns.md, section 9). Rewards go to stdout as NDJSON, a summary to stderr.
+type simulate struct {
+	Campaigns   string `type:"existingdir" required:"" help:"The directory of campaign files."`
+	Events      string `type:"existingfile" default:"-" help:"The events, one CloudEvent a line; - is stdin."`
+	DeadLetters string `help:"Where to write the lines that can't be processed, with their reasons."`
+}
+
+// maxLineBytes bounds a line: an event of the largest size, and what NDJSON puts around it.
+const maxLineBytes = campaign.DefaultEventBytes + 64<<10
+
+// Run is called by main.
+func (s *simulate) Run(ctx context.Context) (err error) {
+	set, err := campaign.Load(os.DirFS(s.Campaigns), ".")
+	if err != nil {
+		return err
+	}
+	in := io.Reader(os.Stdin)
+	if s.Events != "-" {
+		f, err := os.Open(s.Events)
+		if err != nil {
+			return fmt.Errorf("open events: %w", err)
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		in = f
+	}
+	deadLetters := io.Discard
+	if s.DeadLetters != "" {
+		f, err := os.Create(s.DeadLetters)
+		if err != nil {
+			return fmt.Errorf("create dead letters: %w", err)
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		deadLetters = f
+	}
+	out := bufio.NewWriter(os.Stdout)
+	defer func() { err = errors.Join(err, out.Flush()) }()
+	return newSimulation(set, out, deadLetters).run(ctx, in)
+}
+
+// simulation is the engine with a ledger a user. Memory grows with the users, not with the file.
+type simulation struct {
+	engine      *campaign.Engine
+	ledgers     map[string]*campaign.Ledger
+	out         io.Writer
+	deadLetters io.Writer
+
+	decoder campaign.Decoder
+	event   campaign.Event
+	clock   int64
+
+	events, rewards, rejected int
+}
+
+func newSimulation(set *campaign.Set, out, deadLetters io.Writer) *simulation {
+	return &simulation{engine: campaign.NewEngine(set, 0), ledgers: map[string]*campaign.Ledger{}, out: out, deadLetters: deadLetters}
+}
+
+func (s *simulation) run(ctx context.Context, in io.Reader) error {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, maxLineBytes)
+	for n := 1; lines.Scan(); n++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if len(lines.Bytes()) == 0 {
+			continue
+		}
+		if err := s.line(n, lines.Bytes()); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	fmt.Fprintf(os.Stderr, "%d events of %d users: %d rewards, %d dead letters\n", s.events, len(s.ledgers), s.rewards, s.rejected)
+	return nil
+}
+
+// envelope is what a file says in the place of a Kafka record's key and timestamp.
+type envelope struct {
+	Subject      string    `json:"subject"`
+	Time         time.Time `json:"time"`
+	RecordedTime time.Time `json:"recordedtime"`
+}
+
+func (s *simulation) line(n int, line []byte) error {
+	s.events++
+	var e envelope
+	if json.Unmarshal(line, &e) == nil { // what can't be read is told by the decoder, with its reason
+		clock := e.RecordedTime
+		if clock.IsZero() {
+			clock = e.Time
+		}
+		if !clock.IsZero() {
+			s.clock = max(s.clock, clock.UnixMilli()) // E2: it never runs backwards
+		}
+	}
+	rejection := s.decoder.Decode(&campaign.Record{Key: []byte(e.Subject), Value: line, Clock: s.clock}, &s.event)
+	if rejection != nil {
+		return s.reject(n, line, rejection)
+	}
+	l := s.ledgers[s.event.User]
+	if l == nil {
+		l = &campaign.Ledger{}
+		s.ledgers[string([]byte(s.event.User))] = l
+	}
+	result := s.engine.Apply(l, &s.event, s.clock)
+	if result.Rejection != nil {
+		return s.reject(n, line, result.Rejection)
+	}
+	for i := range result.Rewards {
+		s.rewards++
+		if _, err := s.out.Write(append(result.Rewards[i].AppendJSON(nil), '\n')); err != nil {
+			return fmt.Errorf("write reward: %w", err)
+		}
+	}
+	return nil
+}
+
+// deadLetter is a line that can't be processed: its bytes, its place and the reason (E6).
+type deadLetter struct {
+	Line   int             `json:"line"`
+	Reason campaign.Reason `json:"reason"`
+	Detail string          `json:"detail"`
+	Value  []byte          `json:"value"` // base64: it need not be text
+}
+
+func (s *simulation) reject(n int, line []byte, why *campaign.Rejection) error {
+	s.rejected++
+	if err := json.NewEncoder(s.deadLetters).Encode(deadLetter{n, why.Reason, why.Detail, line}); err != nil {
+		return fmt.Errorf("write dead letter: %w", err)
+	}
+	return nil
+}
