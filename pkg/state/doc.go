@@ -1,0 +1,35 @@
+// Package state keeps ledgers on a local disk: the store under a processor.
+//
+// A store is one Pebble database shared by all partitions of a process. It knows users, as strings, and ledgers, as
+// bytes that it never looks into; campaigns and Kafka mean nothing to it. What it adds to a key-value store is the
+// promise that makes exactly-once rewards possible: the ledgers of a partition and the position in the log that they
+// reflect change together or not at all.
+//
+// # The life of a change
+//
+// A cycle of the runtime is one Kafka transaction, and it meets the store in two steps.
+//
+// [Store.Prepare] appends one journal entry for every partition of the cycle, in one atomic write, before Kafka is
+// asked to commit. An entry holds the transaction's id, the position after the cycle and the changed ledgers. If the
+// process dies after this step, the journal knows what the transaction would have done and its id tells whether it
+// did.
+//
+// [Store.Checkpoint], every few seconds, moves the ledgers changed since the last checkpoint to their keys, with the
+// position they reflect, and deletes the journal entries that are thereby done with: again in one atomic write. A
+// user who is busy is written to its key once a checkpoint rather than once a cycle.
+//
+// So at any moment the ledgers of a partition are those at its [Position], and position plus journal reach at most one
+// undecided transaction further. After a power cut a suffix of the writes may be missing, never a part of the middle
+// (unless [Config.Sync] is set, when nothing that was prepared is missing); the changelog topic gives back the rest.
+//
+// # Opening a partition
+//
+// The runtime reads [Store.Position], visits [Store.Journal] from the oldest entry to the newest, decides whether the
+// newest one was committed, and ends with a checkpoint, which also empties the journal. If it is still behind, it reads
+// the changelog into a [Restore]. If what it finds cannot be, it calls [Store.Drop] and restores from nothing.
+//
+// # Who may call what
+//
+// All methods may be called from several goroutines, as long as one goroutine at a time writes to any one partition.
+// Close comes after every other call has returned.
+package state

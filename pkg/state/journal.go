@@ -1,0 +1,267 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Change is what became of one user's ledger.
+type Change struct {
+	User   string // the Kafka key, verbatim
+	Ledger []byte // nil deletes the ledger; empty is a ledger of no bytes
+}
+
+// Prepared is a journal entry: what one transaction does to one partition.
+type Prepared struct {
+	Partition   int32
+	Transaction TransactionID
+	Position    Position // after the transaction
+	Changes     []Change
+}
+
+const (
+	journalVersion = 1
+
+	// maxKeptBuffer bounds the encoding buffer kept from one Prepare to the next.
+	maxKeptBuffer = 4 << 20
+)
+
+// journal is what the store keeps in memory of a partition's journal: the entries [first, next) exist.
+type journal struct {
+	first, next uint64
+	bytes       int64
+}
+
+// Prepare appends the entries to the journals of their partitions, all or none, in one write. Every entry must be
+// prepared before its transaction is committed, and the one before it in the same partition must be decided: only the
+// newest entry of a partition may be in doubt.
+//
+// An error of the disk leaves the store unusable (see [ErrBroken]), and whether the entries are there unknown.
+func (s *Store) Prepare(entries []Prepared) (err error) {
+	if len(entries) == 0 {
+		return nil
+	}
+	batch := s.db.NewBatch()
+	defer func() { err = errors.Join(err, batch.Close()) }()
+	scratch := s.buffers.Get().(*[]byte)
+	defer func() {
+		if cap(*scratch) <= maxKeptBuffer {
+			s.buffers.Put(scratch)
+		}
+	}()
+	var written int64
+	for i := range entries {
+		e := &entries[i]
+		if err := s.usable(e.Partition); err != nil {
+			s.forgetJournals(entries[:i])
+			return fmt.Errorf("prepare transaction %s: %w", e.Transaction, err)
+		}
+		j, err := s.journal(e.Partition)
+		if err != nil {
+			s.forgetJournals(entries[:i])
+			return fmt.Errorf("prepare transaction %s: %w", e.Transaction, err)
+		}
+		*scratch = encodePrepared((*scratch)[:0], e)
+		if err := batch.Set(journalKey(e.Partition, j.next), *scratch, nil); err != nil {
+			s.forgetJournals(entries[:i+1])
+			return fmt.Errorf("prepare transaction %s: %w", e.Transaction, err)
+		}
+		j.next++
+		j.bytes += int64(len(*scratch))
+		written += int64(len(*scratch))
+	}
+	if err := s.commit(batch, s.sync); err != nil {
+		s.forgetJournals(entries)
+		return fmt.Errorf("prepare transaction %s: %w", entries[0].Transaction, err)
+	}
+	s.counters.prepares.Add(1)
+	s.counters.journalBytes.Add(written)
+	return nil
+}
+
+// Journal visits the journal of partition p from the oldest entry to the newest. The entry is the visitor's to keep.
+// An entry that is damaged, or missing between two others, is an error that names it: the partition must be dropped.
+func (s *Store) Journal(p int32, visit func(Prepared) error) (err error) {
+	if err := s.usable(p); err != nil {
+		return err
+	}
+	start, end := kindRange(p, kindJournal)
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+	if err != nil {
+		return fmt.Errorf("read journal of partition %d: %w", p, err)
+	}
+	defer func() { err = errors.Join(err, iter.Close()) }()
+	var expected uint64
+	for ok := iter.First(); ok; ok = iter.Next() {
+		sequence, err := journalSequence(iter.Key())
+		if err != nil {
+			return fmt.Errorf("read journal of partition %d: %w", p, err)
+		}
+		if expected != 0 && sequence != expected {
+			return fmt.Errorf("read journal of partition %d: entry %d is missing, the one after %d is %d", p, expected, expected-1, sequence)
+		}
+		expected = sequence + 1
+		value, err := iter.ValueAndErr()
+		if err != nil {
+			return fmt.Errorf("read journal of partition %d: entry %d: %w", p, sequence, err)
+		}
+		entry, err := decodePrepared(append([]byte(nil), value...))
+		if err != nil {
+			return fmt.Errorf("read journal of partition %d: entry %d: %w", p, sequence, err)
+		}
+		entry.Partition = p
+		if err := visit(entry); err != nil {
+			return err
+		}
+	}
+	if err := iter.Error(); err != nil {
+		return fmt.Errorf("read journal of partition %d: %w", p, err)
+	}
+	return nil
+}
+
+func journalSequence(key []byte) (uint64, error) {
+	if len(key) != prefixBytes+8 {
+		return 0, fmt.Errorf("the key %x is no journal key", key)
+	}
+	return binary.BigEndian.Uint64(key[prefixBytes:]), nil
+}
+
+// journal returns the bounds of partition p's journal, read from the disk at first use. Only the goroutine that
+// writes to p changes them.
+func (s *Store) journal(p int32) (*journal, error) {
+	s.mu.Lock()
+	j := s.journals[p]
+	s.mu.Unlock()
+	if j != nil {
+		return j, nil
+	}
+	j, err := s.findJournal(p)
+	if err != nil {
+		return nil, fmt.Errorf("find the journal's end in partition %d: %w", p, err)
+	}
+	s.mu.Lock()
+	s.journals[p] = j
+	s.mu.Unlock()
+	s.counters.journalBytes.Add(j.bytes)
+	return j, nil
+}
+
+func (s *Store) findJournal(p int32) (j *journal, err error) {
+	start, end := kindRange(p, kindJournal)
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, iter.Close()) }()
+	j = &journal{}
+	for ok := iter.First(); ok; ok = iter.Next() {
+		sequence, err := journalSequence(iter.Key())
+		if err != nil {
+			return nil, err
+		}
+		value, err := iter.ValueAndErr()
+		if err != nil {
+			return nil, err
+		}
+		if j.bytes == 0 {
+			j.first = sequence
+		}
+		j.next = sequence + 1
+		j.bytes += int64(len(value))
+	}
+	return j, iter.Error()
+}
+
+// clearJournal adds to the batch the deletion of everything prepared for p. One range a checkpoint, and no two ranges
+// overlap, which is what keeps range deletions cheap for the reads that come after.
+func (s *Store) clearJournal(batch *pebble.Batch, p int32) error {
+	j, err := s.journal(p)
+	if err != nil || j.first == j.next {
+		return err
+	}
+	return batch.DeleteRange(journalKey(p, j.first), journalKey(p, j.next), nil)
+}
+
+// journalCleared notes that the deletion of [Store.clearJournal] is committed.
+func (s *Store) journalCleared(p int32) {
+	s.mu.Lock()
+	j := s.journals[p]
+	s.mu.Unlock()
+	s.counters.journalBytes.Add(-j.bytes)
+	j.first, j.bytes = j.next, 0
+}
+
+// forgetJournals lets the next use read the journals' bounds from the disk again.
+func (s *Store) forgetJournals(entries []Prepared) {
+	for i := range entries {
+		s.forgetJournal(entries[i].Partition)
+	}
+}
+
+func (s *Store) forgetJournal(p int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.journals, p)
+}
+
+func encodePrepared(dst []byte, e *Prepared) []byte {
+	from := len(dst)
+	dst = append(dst, journalVersion)
+	dst = binary.AppendUvarint(dst, uint64(len(e.Transaction.Worker)))
+	dst = append(dst, e.Transaction.Worker...)
+	dst = binary.AppendUvarint(dst, e.Transaction.Incarnation)
+	dst = binary.AppendUvarint(dst, e.Transaction.Sequence)
+	dst = appendPosition(dst, e.Position)
+	dst = binary.AppendUvarint(dst, uint64(len(e.Changes)))
+	for _, c := range e.Changes {
+		dst = binary.AppendUvarint(dst, uint64(len(c.User)))
+		dst = append(dst, c.User...)
+		if c.Ledger == nil {
+			dst = binary.AppendUvarint(dst, 0)
+			continue
+		}
+		dst = binary.AppendUvarint(dst, uint64(len(c.Ledger))+1)
+		dst = append(dst, c.Ledger...)
+	}
+	return seal(dst, from)
+}
+
+// minChangeBytes is the least a change takes: an empty user and no ledger. It bounds what a damaged count can make the
+// decoder allocate.
+const minChangeBytes = 2
+
+// decodePrepared reads a journal entry but its partition, which is in the key. Ledgers alias the value.
+func decodePrepared(value []byte) (Prepared, error) {
+	body, err := unseal(value, journalVersion)
+	if err != nil {
+		return Prepared{}, err
+	}
+	d := decoder{rest: body}
+	var e Prepared
+	e.Transaction.Worker = string(d.bytes(d.uvarint()))
+	e.Transaction.Incarnation = d.uvarint()
+	e.Transaction.Sequence = d.uvarint()
+	e.Position = d.position()
+	count := d.uvarint()
+	if d.err == nil && count > uint64(len(d.rest))/minChangeBytes {
+		d.err = errTorn
+	}
+	if d.err == nil && count > 0 {
+		e.Changes = make([]Change, 0, count)
+	}
+	for i := uint64(0); i < count && d.err == nil; i++ {
+		c := Change{User: string(d.bytes(d.uvarint()))}
+		if n := d.uvarint(); n > 0 {
+			c.Ledger = d.bytes(n - 1)
+		}
+		e.Changes = append(e.Changes, c)
+	}
+	if err := d.end(); err != nil {
+		return Prepared{}, err
+	}
+	return e, nil
+}

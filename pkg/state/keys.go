@@ -1,0 +1,69 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// A key is [partition u16 big endian][kind u8][rest]. Big endian, so that a partition is one range of keys.
+// The numbers of the kinds are on disk: they never change and are never used again for something else.
+const (
+	kindLedger    = byte(1) // rest: the user
+	kindTimer     = byte(2) // reserved: due clock and user
+	kindCampaigns = byte(3) // reserved: the campaigns in force
+	kindJournal   = byte(4) // rest: sequence u64 big endian
+	kindPosition  = byte(5) // no rest
+)
+
+// MaxPartition is the highest partition a store can hold; the number above it is the store's own.
+const MaxPartition = 0xFFFF - 1
+
+const (
+	storePartition = 0xFFFF
+	kindIdentity   = byte(1) // under storePartition
+	prefixBytes    = 3
+)
+
+// checkPartition refuses a partition that has no place in the keyspace.
+func checkPartition(p int32) error {
+	if p < 0 || p > MaxPartition {
+		return fmt.Errorf("partition %d is outside 0..%d, the partitions a store can hold: use a topic with fewer partitions", p, MaxPartition)
+	}
+	return nil
+}
+
+// appendPrefix appends what all keys of one kind in one partition begin with.
+func appendPrefix(dst []byte, p int32, kind byte) []byte {
+	return append(dst, byte(p>>8), byte(p), kind)
+}
+
+func ledgerKey(dst []byte, p int32, user string) []byte {
+	return append(appendPrefix(dst, p, kindLedger), user...)
+}
+
+func journalKey(p int32, sequence uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendPrefix(nil, p, kindJournal), sequence)
+}
+
+func positionKey(p int32) []byte {
+	return appendPrefix(nil, p, kindPosition)
+}
+
+func identityKey() []byte {
+	return []byte{storePartition >> 8, storePartition & 0xFF, kindIdentity}
+}
+
+// kindRange is the half-open range of all keys of one kind in one partition.
+func kindRange(p int32, kind byte) (start, end []byte) {
+	return appendPrefix(nil, p, kind), appendPrefix(nil, p, kind+1)
+}
+
+// partitionStart is below every key of partition p and above every key of the partition before it.
+func partitionStart(p int32) []byte {
+	return []byte{byte(p >> 8), byte(p)}
+}
+
+// partitionOf reads the partition that a key belongs to.
+func partitionOf(key []byte) int32 {
+	return int32(binary.BigEndian.Uint16(key))
+}

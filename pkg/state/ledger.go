@@ -1,0 +1,110 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Get appends the ledger of a user, as of the last checkpoint, to dst. Not found leaves dst as it was. It allocates
+// nothing if dst has the room.
+func (s *Store) Get(p int32, user string, dst []byte) (ledger []byte, found bool, err error) {
+	if err := s.usable(p); err != nil {
+		return dst, false, err
+	}
+	key := s.keys.Get().(*[]byte)
+	*key = ledgerKey((*key)[:0], p, user)
+	value, closer, err := s.db.Get(*key)
+	s.keys.Put(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return dst, false, nil
+	}
+	if err != nil {
+		return dst, false, fmt.Errorf("read ledger of user %q in partition %d: %w", user, p, err)
+	}
+	dst = append(dst, value...)
+	if err := closer.Close(); err != nil {
+		return dst, false, fmt.Errorf("read ledger of user %q in partition %d: %w", user, p, err)
+	}
+	return dst, true, nil
+}
+
+// Checkpoint moves the ledgers of partition p to pos in one write: it sets and deletes the changed ledgers, writes the
+// position, and deletes the whole journal of p. So the caller sees to it that everything prepared for p is decided and
+// that changes hold what was committed of it. The changes are sorted in place; the last of two for one user wins.
+//
+// The write is not waited for on the disk: should a power cut lose it, the journal before it is still there.
+func (s *Store) Checkpoint(p int32, pos Position, changes []Change) (err error) {
+	if err := s.usable(p); err != nil {
+		return err
+	}
+	batch := s.db.NewBatch()
+	defer func() { err = errors.Join(err, batch.Close()) }()
+	if err := s.checkpointBatch(batch, p, pos, changes); err != nil {
+		return fmt.Errorf("checkpoint partition %d: %w", p, err)
+	}
+	if err := s.commit(batch, pebble.NoSync); err != nil {
+		s.forgetJournal(p)
+		return fmt.Errorf("checkpoint partition %d: %w", p, err)
+	}
+	s.journalCleared(p)
+	s.counters.checkpoints.Add(1)
+	s.counters.checkpointed.Add(int64(len(changes)))
+	return nil
+}
+
+func (s *Store) checkpointBatch(batch *pebble.Batch, p int32, pos Position, changes []Change) error {
+	byUser := func(a, b Change) int { return strings.Compare(a.User, b.User) }
+	if !slices.IsSortedFunc(changes, byUser) { // in key order the memtable's inserts are cheaper
+		slices.SortStableFunc(changes, byUser)
+	}
+	key := s.keys.Get().(*[]byte)
+	defer s.keys.Put(key)
+	for _, c := range changes {
+		*key = ledgerKey((*key)[:0], p, c.User)
+		var err error
+		if c.Ledger == nil {
+			err = batch.Delete(*key, nil)
+		} else {
+			err = batch.Set(*key, c.Ledger, nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := batch.Set(positionKey(p), encodePosition(nil, pos), nil); err != nil {
+		return err
+	}
+	return s.clearJournal(batch, p)
+}
+
+// Each visits the ledgers of partition p in the order of their users, all as they were when it began. The ledger is
+// the visitor's until it returns.
+func (s *Store) Each(p int32, visit func(user string, ledger []byte) error) (err error) {
+	if err := s.usable(p); err != nil {
+		return err
+	}
+	start, end := kindRange(p, kindLedger)
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+	if err != nil {
+		return fmt.Errorf("read ledgers of partition %d: %w", p, err)
+	}
+	defer func() { err = errors.Join(err, iter.Close()) }()
+	for ok := iter.First(); ok; ok = iter.Next() {
+		user := string(iter.Key()[prefixBytes:])
+		ledger, err := iter.ValueAndErr()
+		if err != nil {
+			return fmt.Errorf("read ledger of user %q in partition %d: %w", user, p, err)
+		}
+		if err := visit(user, ledger); err != nil {
+			return err
+		}
+	}
+	if err := iter.Error(); err != nil {
+		return fmt.Errorf("read ledgers of partition %d: %w", p, err)
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package state
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+)
+
+// pebbleFormat is the format on disk. Raising it makes stores that older programs refuse: say so in the changelog.
+const pebbleFormat = pebble.FormatWALSyncChunks
+
+const (
+	overlayShare  = 4 // a quarter of the memory is the caller's
+	memtableShare = 8 // two memtables of an eighth each, reserved within the block cache
+	memtables     = 2
+	maxMemtable   = 256 << 20
+
+	bloomBitsPerKey     = 10
+	blockBytes          = 8 << 10
+	maxOpenFiles        = 1000
+	l0CompactionFiles   = 4
+	l0StopWritesSublvls = 24
+)
+
+func (s *Store) pebbleOptions(cfg Config) *pebble.Options {
+	o := &pebble.Options{
+		FS:                          cfg.FS,
+		Lock:                        s.lock,
+		FormatMajorVersion:          pebbleFormat,
+		CacheSize:                   cfg.MemoryBytes - cfg.MemoryBytes/overlayShare,
+		MemTableSize:                uint64(min(cfg.MemoryBytes/memtableShare, maxMemtable)),
+		MemTableStopWritesThreshold: memtables,
+		MaxOpenFiles:                maxOpenFiles,
+		L0CompactionThreshold:       l0CompactionFiles,
+		L0StopWritesThreshold:       l0StopWritesSublvls,
+		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
+		Logger:                      pebbleLog{cfg.Log},
+		EventListener:               s.events(cfg.Log),
+	}
+	for i := range o.Levels {
+		o.Levels[i].BlockSize = blockBytes
+		// On every level, the last too: a new user is in none, and asking for one must not read a block.
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	}
+	o.EnsureDefaults()
+	return o
+}
+
+func (s *Store) events(log *slog.Logger) *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: func(err error) {
+			s.counters.backgroundErrors.Add(1)
+			log.Error("the store's background work meets errors; it is tried again", "err", err)
+		},
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			s.counters.backgroundErrors.Add(1)
+			log.Error("a file of the store is damaged", "path", info.Path, "err", info.Details)
+		},
+		DiskSlow: func(info pebble.DiskSlowInfo) {
+			log.Warn("the store's disk is slow", "info", info.String())
+		},
+		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
+			s.counters.writeStalls.Add(1)
+			log.Warn("the store makes writers wait until it has caught up", "reason", info.Reason)
+		},
+		WriteStallEnd: func() { log.Info("the store no longer makes writers wait") },
+	}
+}
+
+// pebbleLog hands Pebble's words to slog; it would print to stderr.
+type pebbleLog struct{ log *slog.Logger }
+
+func (l pebbleLog) Infof(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
+
+func (l pebbleLog) Errorf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
+
+// Fatalf must not return. In a write the panic is caught by [Store.guard] and becomes an error; in Pebble's own
+// goroutines (the MANIFEST can't be written) it ends the process, which is what Pebble asks for.
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	panic(fatalError{fmt.Sprintf(format, args...)})
+}
+
+type fatalError struct{ text string }
+
+func (e fatalError) Error() string { return e.text }
+
+// brokenError is the first error that made the store unusable.
+type brokenError struct{ cause error }
+
+func (e *brokenError) Error() string   { return ErrBroken.Error() + ": " + e.cause.Error() }
+func (e *brokenError) Unwrap() []error { return []error{ErrBroken, e.cause} }
+
+// guard runs a call that writes. Pebble answers an error of its log with Fatalf or a panic, perhaps with locks held, so
+// after one nothing may be asked of it any more. Panics of the Go runtime are bugs and go on.
+func (s *Store) guard(call func() error) (err error) {
+	defer func() {
+		switch cause := recover().(type) {
+		case nil:
+		case runtime.Error:
+			panic(cause)
+		case error:
+			broken := &brokenError{cause}
+			s.broken.CompareAndSwap(nil, broken)
+			err = broken
+		default:
+			panic(cause)
+		}
+	}()
+	return call()
+}
+
+func (s *Store) commit(batch *pebble.Batch, o *pebble.WriteOptions) error {
+	return s.guard(func() error { return batch.Commit(o) })
+}

@@ -1,0 +1,215 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+const (
+	// RestoreBufferBytes bounds what a restore holds in memory before it writes a sorted file.
+	RestoreBufferBytes = 32 << 20
+
+	// smallRestoreBytes is the size up to which a restore is one write, like a checkpoint, and no file at all: most
+	// restores read only the changelog's last seconds.
+	smallRestoreBytes = 1 << 20
+
+	restoredChangeBytes = 32 // what a change costs in the buffer beside its own bytes
+)
+
+// Restore writes ledgers read from a changelog. Add in the order of the changelog, then Finish or Abandon. One
+// goroutine uses it, and nothing else writes to its partition meanwhile.
+type Restore struct {
+	store     *Store
+	partition int32
+	arena     []byte
+	changes   []restoredChange
+	marked    bool // the position says that a restore has begun
+	files     int
+	ended     bool
+}
+
+// restoredChange is a place in the arena: the user's bytes, then the ledger's.
+type restoredChange struct {
+	order        int32 // of its Add in the buffer
+	start        int
+	user, ledger int32 // lengths; -1 for a tombstone
+}
+
+// Restore begins to restore partition p over what it holds. Before the first ledger is written, the position is marked
+// Restoring on the disk, so that a restore cut off is known as one.
+func (s *Store) Restore(p int32) (*Restore, error) {
+	if err := s.usable(p); err != nil {
+		return nil, err
+	}
+	return &Restore{store: s, partition: p}, nil
+}
+
+var errRestoreEnded = errors.New("the restore has ended")
+
+// Add sets a user's ledger, or deletes it if nil. A later Add for the same user wins. Both arguments are copied.
+func (r *Restore) Add(user string, ledger []byte) error {
+	if r.ended {
+		return fmt.Errorf("restore partition %d: %w", r.partition, errRestoreEnded)
+	}
+	need := len(user) + len(ledger)
+	if r.size() > 0 && r.size()+need+restoredChangeBytes > r.store.restoreBuffer {
+		if err := r.flush(); err != nil {
+			return fmt.Errorf("restore partition %d: %w", r.partition, err)
+		}
+	}
+	c := restoredChange{order: int32(len(r.changes)), start: len(r.arena), user: int32(len(user)), ledger: int32(len(ledger))}
+	if ledger == nil {
+		c.ledger = -1
+	}
+	r.arena = append(append(r.arena, user...), ledger...)
+	r.changes = append(r.changes, c)
+	r.store.counters.restored.Add(1)
+	return nil
+}
+
+// Finish writes what is left, then the position, without the mark, and clears the journal. The restore is on the disk
+// when it returns.
+func (r *Restore) Finish(pos Position) (err error) {
+	if r.ended {
+		return fmt.Errorf("restore partition %d: %w", r.partition, errRestoreEnded)
+	}
+	s, p := r.store, r.partition
+	if err := s.usable(p); err != nil {
+		return err
+	}
+	if r.size() > smallRestoreBytes {
+		if err := r.flush(); err != nil {
+			return fmt.Errorf("restore partition %d: %w", p, err)
+		}
+	}
+	pos.Restoring = false
+	batch := s.db.NewBatch()
+	defer func() { err = errors.Join(err, batch.Close()) }()
+	if err := s.checkpointBatch(batch, p, pos, r.left()); err != nil {
+		return fmt.Errorf("restore partition %d: %w", p, err)
+	}
+	if err := s.commit(batch, pebble.Sync); err != nil {
+		s.forgetJournal(p)
+		return fmt.Errorf("restore partition %d: %w", p, err)
+	}
+	s.journalCleared(p)
+	r.Abandon()
+	return nil
+}
+
+// Abandon ends the restore and leaves the partition as far as it came: marked Restoring if anything was written. After
+// Finish it does nothing.
+func (r *Restore) Abandon() {
+	r.ended, r.arena, r.changes = true, nil, nil
+}
+
+func (r *Restore) size() int {
+	return len(r.arena) + len(r.changes)*restoredChangeBytes
+}
+
+func (r *Restore) user(c restoredChange) []byte {
+	return r.arena[c.start : c.start+int(c.user)]
+}
+
+func (r *Restore) ledger(c restoredChange) []byte {
+	if c.ledger < 0 {
+		return nil
+	}
+	from := c.start + int(c.user)
+	to := from + int(c.ledger)
+	return r.arena[from:to:to]
+}
+
+// left returns what is in the buffer, oldest first.
+func (r *Restore) left() []Change {
+	changes := make([]Change, len(r.changes))
+	for i, c := range r.changes {
+		changes[i] = Change{User: string(r.user(c)), Ledger: r.ledger(c)}
+	}
+	return changes
+}
+
+// flush writes the buffer as one sorted file and hands it to Pebble, where it hides what earlier files say.
+func (r *Restore) flush() error {
+	if err := r.store.usable(r.partition); err != nil {
+		return err
+	}
+	if err := r.mark(); err != nil {
+		return err
+	}
+	path := filepath.Join(r.store.restoreDir(), fmt.Sprintf("%05d-%06d.sst", r.partition, r.files))
+	if err := r.writeFile(path); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	err := r.store.guard(func() error { return r.store.db.Ingest(context.Background(), []string{path}) })
+	if err != nil {
+		return fmt.Errorf("ingest %s: %w", path, err)
+	}
+	r.files++
+	r.arena, r.changes = r.arena[:0], r.changes[:0]
+	return nil
+}
+
+// mark sets Restoring in the position, on the disk before any file is: a file can't be lost in a power cut any more,
+// and would otherwise be found beside a position that knows nothing of it.
+func (r *Restore) mark() error {
+	if r.marked {
+		return nil
+	}
+	s := r.store
+	pos, _, err := s.Position(r.partition)
+	if err != nil {
+		return err
+	}
+	pos.Restoring = true
+	value := encodePosition(nil, pos)
+	err = s.guard(func() error { return s.db.Set(positionKey(r.partition), value, pebble.Sync) })
+	if err != nil {
+		return fmt.Errorf("mark the position: %w", err)
+	}
+	r.marked = true
+	return nil
+}
+
+func (r *Restore) writeFile(path string) (err error) {
+	file, err := r.store.fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	options := r.store.options.MakeWriterOptions(len(r.store.options.Levels)-1, pebbleFormat.MaxTableFormat())
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), options)
+	defer func() { err = errors.Join(err, w.Close()) }()
+	// Where two changes are of one user, the later comes first and the others are skipped.
+	slices.SortFunc(r.changes, func(a, b restoredChange) int {
+		if by := bytes.Compare(r.user(a), r.user(b)); by != 0 {
+			return by
+		}
+		return int(b.order) - int(a.order)
+	})
+	var key []byte
+	for i, c := range r.changes {
+		user := r.user(c)
+		if i > 0 && bytes.Equal(user, r.user(r.changes[i-1])) {
+			continue
+		}
+		key = append(appendPrefix(key[:0], r.partition, kindLedger), user...)
+		if c.ledger < 0 {
+			err = w.Delete(key)
+		} else {
+			err = w.Set(key, r.ledger(c))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
