@@ -15,7 +15,7 @@ demo: ## the example campaigns over the example events
 test: check race fuzz ## everything: formatting, vet, lint, tests with the race detector, fuzz targets for a few seconds each
 
 check: lint ## formatting, go vet, golangci-lint
-	@unformatted=$$(gofmt -l cmd pkg); if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
+	@unformatted=$$(gofmt -l cmd pkg internal); if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
 	go vet ./...
 
 lint: $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)

@@ -1,0 +1,116 @@
+package kafkatest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	dockercontainer "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/wait"
+)
+
+const (
+	image = "apache/kafka:" + Version
+	// engineTimeout bounds the question whether Docker is there at all.
+	engineTimeout = 5 * time.Second
+	// containerTimeout bounds the pull of the image and the start.
+	containerTimeout = 10 * time.Minute
+
+	insidePort = "9094/tcp"
+)
+
+// container is a broker in Docker.
+type container struct {
+	testcontainers.Container
+	address string
+}
+
+// startContainer runs the official image. A broker tells its clients its own address, so the port that it has outside is chosen
+// before it starts; that way it also keeps the port when it is killed and comes back.
+func startContainer(cfg Config) (node, error) {
+	bounded, cancel := context.WithTimeout(context.Background(), engineTimeout)
+	defer cancel()
+	if out, err := exec.CommandContext(bounded, "docker", "info", "--format", "{{.ServerVersion}}").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: docker info: %w %.200s", errUnavailable, err, out)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), containerTimeout)
+	defer cancel()
+	provider, err := testcontainers.NewDockerProvider()
+	if err != nil {
+		return nil, fmt.Errorf("docker: %w", err)
+	}
+	defer provider.Close() //nolint:errcheck // it was only asked for its address
+	host, err := provider.DaemonHost(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("docker: %w", err)
+	}
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	address := net.JoinHostPort(host, strconv.Itoa(ports[0]))
+	c, err := testcontainers.GenericContainer(ctx, testcontainers.GenericContainerRequest{
+		ContainerRequest: testcontainers.ContainerRequest{
+			Image:        image,
+			ExposedPorts: []string{insidePort},
+			HostConfigModifier: func(host *dockercontainer.HostConfig) {
+				host.PortBindings = network.PortMap{network.MustParsePort(insidePort): {{HostPort: strconv.Itoa(ports[0])}}}
+			},
+			Env:        environment(cfg, address),
+			WaitingFor: wait.ForExec([]string{"true"}), // whether Kafka answers is asked by whoever uses it
+		},
+		Started: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", image, err)
+	}
+	return &container{c, address}, nil
+}
+
+// environment holds all settings: the image drops its own as soon as it is given one.
+func environment(cfg Config, address string) map[string]string {
+	variables := map[string]string{"CLUSTER_ID": clusterID, "KAFKA_HEAP_OPTS": heap}
+	for name, value := range properties(cfg, map[string]string{
+		"listeners":                "PLAINTEXT://0.0.0.0:9092,CONTROLLER://0.0.0.0:9093,OUTSIDE://0.0.0.0:9094",
+		"advertised.listeners":     "PLAINTEXT://localhost:9092,OUTSIDE://" + address,
+		"controller.quorum.voters": "1@localhost:9093",
+		"log.dirs":                 "/tmp/kafka-log",
+	}) {
+		variables["KAFKA_"+strings.ToUpper(strings.ReplaceAll(name, ".", "_"))] = value
+	}
+	return variables
+}
+
+func (k *container) addresses() []string { return []string{k.address} }
+
+func (k *container) kill() error {
+	return docker("kill", "--signal", "KILL", k.GetContainerID())
+}
+
+func (k *container) start() error { return docker("start", k.GetContainerID()) }
+
+func (k *container) stop() error { return k.Terminate(context.Background()) }
+
+func (k *container) log() string {
+	out, err := exec.Command("docker", "logs", "--tail", "40", k.GetContainerID()).CombinedOutput() //nolint:gosec // our own words
+	if err != nil {
+		return err.Error()
+	}
+	return string(out)
+}
+
+func docker(args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "docker", args...).CombinedOutput() //nolint:gosec // our own words
+	if err != nil {
+		return fmt.Errorf("docker %s: %w %.300s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}

@@ -1,0 +1,225 @@
+package kafkatest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Version is the release of Apache Kafka that is started.
+const Version = "4.3.1"
+
+const (
+	brokersVariable = "STAMPEDE_TEST_BROKERS"
+	requireVariable = "STAMPEDE_TEST_REQUIRE_KAFKA"
+
+	// readyTimeout bounds the wait for a broker's first answer.
+	readyTimeout = 90 * time.Second
+	readyWait    = 100 * time.Millisecond
+	// logTail is how much of a broker's log is shown when a test fails.
+	logTail = 4 << 10
+)
+
+// Config says what a broker is to be like.
+type Config struct {
+	Properties map[string]string // server.properties, beside our own
+}
+
+// Broker is a running Kafka of one node.
+type Broker struct {
+	kind string
+	node node
+}
+
+// node is a way to run a broker.
+type node interface {
+	addresses() []string
+	kill() error  // as by kill -9
+	start() error // again, on the same data and address
+	stop() error  // for good, and nothing is left
+	log() string
+}
+
+// errUnavailable means that a way does not work here; the next is tried.
+var errUnavailable = errors.New("not available here")
+
+// Start starts a broker for one test and ends it with the test.
+func Start(tb testing.TB, cfg Config) *Broker {
+	tb.Helper()
+	b := begin(tb, cfg)
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Logf("the broker's log ends:\n%s", b.node.log())
+		}
+		if err := b.node.stop(); err != nil {
+			tb.Errorf("stop Kafka: %v", err)
+		}
+	})
+	return b
+}
+
+var (
+	sharedMu sync.Mutex
+	shared   *Broker
+)
+
+// Shared returns the broker of this test process. It is started at first use, and stopped by Main.
+func Shared(tb testing.TB) *Broker {
+	tb.Helper()
+	sharedMu.Lock()
+	defer sharedMu.Unlock()
+	if shared == nil {
+		shared = begin(tb, Config{})
+	}
+	return shared
+}
+
+// Main runs a package's tests and stops the shared broker.
+func Main(m *testing.M) {
+	code := m.Run()
+	sharedMu.Lock()
+	defer sharedMu.Unlock()
+	if shared != nil {
+		if err := shared.node.stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stop Kafka:", err)
+			code = max(code, 1)
+		}
+	}
+	os.Exit(code)
+}
+
+// begin takes the first way that works.
+func begin(tb testing.TB, cfg Config) *Broker {
+	tb.Helper()
+	if brokers := os.Getenv(brokersVariable); brokers != "" {
+		b := &Broker{"given", given(strings.Split(brokers, ","))}
+		b.await(tb)
+		return b
+	}
+	var reasons []error
+	for _, way := range []struct {
+		kind  string
+		begin func(Config) (node, error)
+	}{{"docker", startContainer}, {"java", startProcess}} {
+		n, err := way.begin(cfg)
+		switch {
+		case errors.Is(err, errUnavailable):
+			reasons = append(reasons, fmt.Errorf("%s: %w", way.kind, err))
+			continue
+		case err != nil:
+			tb.Fatalf("start Kafka by %s: %v", way.kind, err)
+		}
+		b := &Broker{way.kind, n}
+		b.await(tb)
+		return b
+	}
+	message := fmt.Sprintf("no Apache Kafka here: install Docker, or Java 17 and Maven, or set %s=host:port (%v)", brokersVariable, errors.Join(reasons...))
+	if os.Getenv(requireVariable) == "1" {
+		tb.Fatal(message)
+	}
+	tb.Skip(message)
+	return nil
+}
+
+// await waits until the broker answers a request: an open port is too early.
+func (b *Broker) await(tb testing.TB) {
+	tb.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addresses()...))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer cl.Close()
+	for deadline := time.Now().Add(readyTimeout); ; time.Sleep(readyWait) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		err := cl.Ping(ctx)
+		cancel()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("Kafka does not answer at %v: %v\n%s", b.Addresses(), err, b.node.log())
+		}
+	}
+}
+
+// Addresses are the broker's, host:port.
+func (b *Broker) Addresses() []string { return b.node.addresses() }
+
+// Kind says which way it was started: "given", "docker" or "java".
+func (b *Broker) Kind() string { return b.kind }
+
+// Kill ends the broker as kill -9 does. Restart brings it back. A broker that was given is not ours to kill: the test is skipped.
+func (b *Broker) Kill(tb testing.TB) {
+	tb.Helper()
+	if b.kind == "given" {
+		tb.Skipf("the broker of %s is not this test's to kill", brokersVariable)
+	}
+	if err := b.node.kill(); err != nil {
+		tb.Fatalf("kill Kafka: %v", err)
+	}
+}
+
+// Restart starts a killed broker on its data and address, and returns when it answers.
+func (b *Broker) Restart(tb testing.TB) {
+	tb.Helper()
+	if err := b.node.start(); err != nil {
+		tb.Fatalf("restart Kafka: %v", err)
+	}
+	b.await(tb)
+}
+
+// given is a broker that somebody else runs.
+type given []string
+
+func (g given) addresses() []string { return g }
+func (g given) kill() error         { return errors.New("not ours") }
+func (g given) start() error        { return errors.New("not ours") }
+func (g given) stop() error         { return nil }
+func (g given) log() string         { return "" }
+
+// properties are the settings of a broker of one node: small, quick to rebalance, and with transactions that don't wait for
+// each other's markers longer than needed.
+func properties(cfg Config, more map[string]string) map[string]string {
+	p := map[string]string{
+		"process.roles":                                    "broker,controller",
+		"node.id":                                          "1",
+		"controller.listener.names":                        "CONTROLLER",
+		"inter.broker.listener.name":                       "PLAINTEXT",
+		"listener.security.protocol.map":                   "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,OUTSIDE:PLAINTEXT",
+		"offsets.topic.replication.factor":                 "1",
+		"offsets.topic.num.partitions":                     "4",
+		"transaction.state.log.replication.factor":         "1",
+		"transaction.state.log.min.isr":                    "1",
+		"transaction.state.log.num.partitions":             "4",
+		"share.coordinator.state.topic.replication.factor": "1",
+		"share.coordinator.state.topic.min.isr":            "1",
+		"group.initial.rebalance.delay.ms":                 "0",
+		"group.min.session.timeout.ms":                     "1000",
+		"broker.session.timeout.ms":                        "2000", // how long the controller refuses a killed broker's return
+		"broker.heartbeat.interval.ms":                     "500",
+		"auto.create.topics.enable":                        "false",
+		"add.partitions.to.txn.retry.backoff.ms":           "2",
+		"default.replication.factor":                       "1",
+		"min.insync.replicas":                              "1",
+	}
+	for _, settings := range []map[string]string{more, cfg.Properties} {
+		maps.Copy(p, settings)
+	}
+	return p
+}
+
+func tail(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-logTail):])
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package kafkatest
+
+import "os/exec"
+
+// dieWithParent can't be had here: a test that is killed leaves its broker running.
+func dieWithParent(*exec.Cmd) {}

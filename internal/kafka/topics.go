@@ -1,0 +1,337 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Topics are the names of the topics.
+type Topics struct {
+	Events      string // default "events"
+	Rewards     string // default "rewards"
+	Changelog   string // default "changelog"
+	DeadLetters string // default "dead-letters"
+}
+
+func (t Topics) withDefaults() Topics {
+	for name, standard := range map[*string]string{
+		&t.Events: "events", &t.Rewards: "rewards", &t.Changelog: "changelog", &t.DeadLetters: "dead-letters",
+	} {
+		if *name == "" {
+			*name = standard
+		}
+	}
+	return t
+}
+
+// TopicsConfig says what topics are made like where they are missing.
+type TopicsConfig struct {
+	Names             Topics
+	Partitions        int32 // of events and changelog, default 6; the others get as many
+	ReplicationFactor int16 // default -1: the broker's own default
+	LedgerBytes       int   // the largest ledger (E7), default 1 MiB
+}
+
+func (c TopicsConfig) withDefaults() TopicsConfig {
+	c.Names = c.Names.withDefaults()
+	if c.Partitions == 0 {
+		c.Partitions = 6
+	}
+	if c.ReplicationFactor == 0 {
+		c.ReplicationFactor = -1
+	}
+	if c.LedgerBytes == 0 {
+		c.LedgerBytes = 1 << 20
+	}
+	return c
+}
+
+// Topic is a topic as it is.
+type Topic struct {
+	Name            string
+	ID              [16]byte
+	Partitions      int32
+	MaxMessageBytes int32         // of a batch
+	DeleteRetention time.Duration // how long a compacted topic keeps the mark of a deleted key
+}
+
+// TopicsState is what the topics are like; a topic that was not asked for is zero.
+type TopicsState struct {
+	Events, Rewards, Changelog, DeadLetters Topic
+}
+
+const (
+	// recordOverhead is room for a record's key, headers and framing beside its value.
+	recordOverhead = 64 << 10
+	// LetterHeaderBytes is the room in the dead-letters topic's largest record for what is not the value.
+	LetterHeaderBytes = recordOverhead
+	// smallestLetter is how much of a value one dead letter must be able to hold.
+	smallestLetter = 64 << 10
+
+	week = 7 * 24 * time.Hour
+	// deadLetterRetention gives people time to look.
+	deadLetterRetention = 90 * 24 * time.Hour
+	// changelogSegment bounds what compaction can't touch yet: the newest segment of a partition.
+	changelogSegment = 64 << 20
+
+	// leadersTimeout bounds the wait for a new topic's partitions to have leaders.
+	leadersTimeout   = 30 * time.Second
+	leadersRetryWait = 50 * time.Millisecond
+)
+
+// spec is one topic: how it is made and what it must be like.
+type spec struct {
+	name       string
+	partitions int32
+	settings   map[string]string // at creation
+	required   []requirement
+}
+
+// requirement is a setting that decides between right and wrong.
+type requirement struct {
+	setting string
+	holds   func(value string) bool
+	mend    string // the value to set
+	why     string
+}
+
+func exactly(setting, value, why string) requirement {
+	return requirement{setting, func(v string) bool { return v == value }, value, why}
+}
+
+func atLeastBytes(setting string, bytes int, why string) requirement {
+	return requirement{setting, func(v string) bool {
+		n, err := strconv.Atoi(v)
+		return err == nil && n >= bytes
+	}, strconv.Itoa(bytes), why}
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func (c TopicsConfig) events() spec {
+	return spec{
+		name: c.Names.Events, partitions: c.Partitions,
+		settings: map[string]string{
+			"message.timestamp.type": "LogAppendTime",
+			"cleanup.policy":         "delete",
+			"retention.ms":           milliseconds(week),
+		},
+		required: []requirement{
+			exactly("message.timestamp.type", "LogAppendTime", "the broker's time of arrival is the only clock; a producer's own could be wrong or run backwards"),
+			exactly("cleanup.policy", "delete", "a compacted topic loses all but the last event of a user"),
+		},
+	}
+}
+
+func (c TopicsConfig) rewards() spec {
+	return spec{
+		name: c.Names.Rewards, partitions: c.Partitions,
+		settings: map[string]string{
+			"cleanup.policy": "delete",
+			"retention.ms":   "-1", // a reward that nobody has read yet must not vanish; whoever wants it otherwise sets it
+		},
+		required: []requirement{
+			exactly("cleanup.policy", "delete", "a compacted topic loses all but the last reward of a user"),
+		},
+	}
+}
+
+func (c TopicsConfig) changelog() spec {
+	size := c.LedgerBytes + recordOverhead
+	return spec{
+		name: c.Names.Changelog, partitions: c.Partitions,
+		settings: map[string]string{
+			"cleanup.policy":      "compact",
+			"delete.retention.ms": milliseconds(week),
+			"segment.bytes":       strconv.Itoa(changelogSegment),
+			"max.message.bytes":   strconv.Itoa(size),
+		},
+		required: []requirement{
+			exactly("cleanup.policy", "compact", "a ledger that has not changed for long would be deleted, and with it the user's progress"),
+			atLeastBytes("max.message.bytes", size, "the largest ledger must fit in a record"),
+		},
+	}
+}
+
+func (c TopicsConfig) deadLetters() spec {
+	return spec{
+		name: c.Names.DeadLetters, partitions: c.Partitions,
+		settings: map[string]string{
+			"cleanup.policy": "delete",
+			"retention.ms":   milliseconds(deadLetterRetention),
+		},
+		required: []requirement{
+			exactly("cleanup.policy", "delete", "a compacted topic loses all but the last dead letter of a user"),
+			atLeastBytes("max.message.bytes", LetterHeaderBytes+smallestLetter, "a part of a record and its headers must fit"),
+		},
+	}
+}
+
+// EnsureTopics makes the topics that are missing and checks those that exist. The error lists everything that is wrong with
+// any of them, and for each what to do.
+func EnsureTopics(ctx context.Context, cl *kgo.Client, cfg TopicsConfig) (TopicsState, error) {
+	cfg = cfg.withDefaults()
+	topics, err := ensure(ctx, cl, cfg, cfg.events(), cfg.rewards(), cfg.changelog(), cfg.deadLetters())
+	if err != nil {
+		return TopicsState{}, err
+	}
+	state := TopicsState{Events: topics[0], Rewards: topics[1], Changelog: topics[2], DeadLetters: topics[3]}
+	if state.Changelog.Partitions != state.Events.Partitions {
+		return TopicsState{}, fmt.Errorf("topic %s has %d partitions and %s has %d: they must have the same number, a user's ledger is "+
+			"found under the partition of the user's events; delete %[3]s (it is rebuilt only by reading all events again) or make %[1]s anew with %[4]d partitions",
+			state.Events.Name, state.Events.Partitions, state.Changelog.Name, state.Changelog.Partitions)
+	}
+	return state, nil
+}
+
+// EnsureEvents does the same for the events topic alone: all that a producer needs.
+func EnsureEvents(ctx context.Context, cl *kgo.Client, cfg TopicsConfig) (TopicsState, error) {
+	cfg = cfg.withDefaults()
+	topics, err := ensure(ctx, cl, cfg, cfg.events())
+	if err != nil {
+		return TopicsState{}, err
+	}
+	return TopicsState{Events: topics[0]}, nil
+}
+
+func ensure(ctx context.Context, cl *kgo.Client, cfg TopicsConfig, specs ...spec) ([]Topic, error) {
+	admin := kadm.NewClient(cl)
+	if err := create(ctx, admin, cfg, specs); err != nil {
+		return nil, err
+	}
+	details, err := awaitLeaders(ctx, admin, specs)
+	if err != nil {
+		return nil, err
+	}
+	return check(ctx, admin, specs, details)
+}
+
+// create makes the topics that are missing. Somebody else may make them at the same time.
+func create(ctx context.Context, admin *kadm.Client, cfg TopicsConfig, specs []spec) error {
+	present, err := admin.ListTopics(ctx, names(specs)...)
+	if err != nil {
+		return fmt.Errorf("list topics: %w", err)
+	}
+	var errs []error
+	for _, s := range specs {
+		if t, ok := present[s.name]; ok && t.Err == nil {
+			continue
+		} else if ok && !errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
+			errs = append(errs, fmt.Errorf("look up topic %s: %w", s.name, t.Err))
+			continue
+		}
+		settings := make(map[string]*string, len(s.settings))
+		for name, value := range s.settings {
+			settings[name] = &value
+		}
+		if _, err := admin.CreateTopic(ctx, s.partitions, cfg.ReplicationFactor, settings, s.name); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			errs = append(errs, fmt.Errorf("create topic %s: %w", s.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func names(specs []spec) []string {
+	names := make([]string, len(specs))
+	for i, s := range specs {
+		names[i] = s.name
+	}
+	return names
+}
+
+// awaitLeaders waits until every partition can be produced to.
+func awaitLeaders(ctx context.Context, admin *kadm.Client, specs []spec) (kadm.TopicDetails, error) {
+	deadline := time.Now().Add(leadersTimeout)
+	for {
+		details, err := admin.ListTopics(ctx, names(specs)...)
+		if err != nil {
+			return nil, fmt.Errorf("list topics: %w", err)
+		}
+		missing := ""
+		for _, s := range specs {
+			t := details[s.name]
+			if t.Err != nil || len(t.Partitions) == 0 {
+				missing = s.name
+			}
+			for _, p := range t.Partitions {
+				if p.Err != nil || p.Leader < 0 {
+					missing = fmt.Sprintf("%s/%d", s.name, p.Partition)
+				}
+			}
+		}
+		if missing == "" {
+			return details, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("%s has had no leader for %s: look at the brokers' state", missing, leadersTimeout)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(leadersRetryWait):
+		}
+	}
+}
+
+// check compares the topics with what they must be.
+func check(ctx context.Context, admin *kadm.Client, specs []spec, details kadm.TopicDetails) ([]Topic, error) {
+	described, err := admin.DescribeTopicConfigs(ctx, names(specs)...)
+	if err != nil {
+		return nil, fmt.Errorf("describe topics: %w", err)
+	}
+	settings := map[string]map[string]string{}
+	for _, d := range described {
+		if d.Err != nil {
+			return nil, fmt.Errorf("describe topic %s: %w", d.Name, d.Err)
+		}
+		settings[d.Name] = map[string]string{}
+		for _, c := range d.Configs {
+			settings[d.Name][c.Key] = c.MaybeValue()
+		}
+	}
+	topics := make([]Topic, len(specs))
+	var errs []error
+	for i, s := range specs {
+		values := settings[s.name]
+		for _, r := range s.required {
+			if !r.holds(values[r.setting]) {
+				errs = append(errs, fmt.Errorf("topic %s: %s is %q and must be %q: %s.\n    kafka-configs.sh --bootstrap-server BROKER --alter --entity-type topics --entity-name %[1]s --add-config %[2]s=%[4]s",
+					s.name, r.setting, values[r.setting], r.mend, r.why))
+			}
+		}
+		topics[i] = Topic{
+			Name: s.name, ID: details[s.name].ID, Partitions: int32(len(details[s.name].Partitions)), //nolint:gosec // Kafka counts them in 32 bits
+			MaxMessageBytes: int32(number(values["max.message.bytes"])), //nolint:gosec // Kafka's own type
+			DeleteRetention: time.Duration(number(values["delete.retention.ms"])) * time.Millisecond,
+		}
+	}
+	return topics, errors.Join(errs...)
+}
+
+// number reads a setting that Kafka itself has checked; 0 where it is absent.
+func number(value string) int64 {
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// BatchBytes bounds a producer's batches by what their topics take.
+func (s TopicsState) BatchBytes() kgo.Opt {
+	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
+		for _, t := range []Topic{s.Events, s.Rewards, s.Changelog, s.DeadLetters} {
+			if t.Name == topic {
+				return t.MaxMessageBytes
+			}
+		}
+		return smallestLetter // the library asks for its own bounds' sake: no topic has an empty name
+	})
+}
