@@ -1,0 +1,264 @@
+package stream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stampede-rewards/stampede/pkg/state"
+)
+
+// errUndecided means that the broker has not said what became of a transaction (S5).
+var errUndecided = errors.New("the transaction's outcome is not known")
+
+// cycle collects events for an interval, or until a bound, and commits what they lead to. It returns when the cycle is decided, so
+// that the next one may begin (S1). The caller allows rebalances afterwards.
+func (s *session) cycle(ctx context.Context) error {
+	var deadline time.Time // none until there are records
+	var records int
+	var bytes int64
+	for {
+		fetches := s.poll(ctx, cmp.Or(deadline, s.nextCheckpoint()), s.cfg.CycleRecords-records)
+		if err := s.afterPoll(fetches); err != nil {
+			return err
+		}
+		n, size, err := s.apply(fetches)
+		if err != nil {
+			return fatal{err}
+		}
+		records, bytes = records+n, bytes+size
+		if records == 0 {
+			return s.checkpointDue()
+		}
+		if deadline.IsZero() {
+			deadline = time.Now().Add(s.cfg.CommitInterval)
+		}
+		if s.enough(ctx, deadline, records, bytes) {
+			break
+		}
+	}
+	if err := s.commit(ctx); err != nil {
+		return err
+	}
+	return s.checkpointDue()
+}
+
+// enough says whether the cycle is to end: by a bound, or because somebody waits for it.
+func (s *session) enough(ctx context.Context, deadline time.Time, records int, bytes int64) bool {
+	select {
+	case <-s.rebalance:
+		return true
+	default:
+	}
+	return records >= s.cfg.CycleRecords || bytes >= s.cfg.CycleBytes || ctx.Err() != nil || !time.Now().Before(deadline)
+}
+
+// afterPoll sees to what is not records: partitions that are open now, errors.
+func (s *session) afterPoll(fetches kgo.Fetches) error {
+	for _, f := range fetches.Errors() {
+		if err := s.fetchError(f); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return s.failed
+	}
+	return s.takeIn()
+}
+
+// apply takes the records through the engine, the partitions in parallel.
+func (s *session) apply(fetches kgo.Fetches) (records int, bytes int64, err error) {
+	var tasks errgroup.Group
+	tasks.SetLimit(runtime.GOMAXPROCS(0))
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if len(f.Records) == 0 || err != nil {
+			return
+		}
+		p := s.partitions[f.Partition]
+		if p == nil {
+			err = fmt.Errorf("BUG: records of events/%d, which is not open", f.Partition)
+			return
+		}
+		records += len(f.Records)
+		for _, r := range f.Records {
+			bytes += int64(len(r.Value))
+		}
+		tasks.Go(func() error { return p.apply(f.Records, f.HighWatermark) })
+	})
+	return records, bytes, errors.Join(err, tasks.Wait())
+}
+
+// commit makes the cycle's work durable and visible, all of it or nothing.
+func (s *session) commit(ctx context.Context) error {
+	began := time.Now()
+	touched := make([]*partition, 0, len(s.partitions))
+	for _, n := range s.numbers() {
+		if p := s.partitions[n]; p.touched() {
+			touched = append(touched, p)
+		}
+	}
+	s.sequence++
+	transaction := state.TransactionID{Worker: s.transactional(), Incarnation: s.incarnation, Sequence: s.sequence}
+
+	if err := s.prepare(transaction, touched); err != nil {
+		return fatal{err}
+	}
+	s.cfg.Metrics.prepareSeconds.Observe(time.Since(began).Seconds())
+
+	ends, err := s.transact(ctx, transaction, touched)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for i, p := range touched {
+		p.committed(ends[i].Offset+1, now)
+		s.cfg.Metrics.observe(p.number, &p.tally, p.lag(), now)
+		s.status.committed(p.number, p.position.Input, p.lag(), &p.tally)
+		p.tally.reset()
+	}
+	s.cfg.Metrics.cycles.Inc()
+	s.cfg.Metrics.commitSeconds.Observe(now.Sub(began).Seconds())
+	return nil
+}
+
+// prepare writes the cycle to the journal: design, "Exactly once", step 1.
+func (s *session) prepare(transaction state.TransactionID, touched []*partition) error {
+	entries := make([]state.Prepared, len(touched))
+	var tasks errgroup.Group
+	tasks.SetLimit(runtime.GOMAXPROCS(0))
+	for i, p := range touched {
+		tasks.Go(func() error {
+			entries[i] = p.prepare(transaction)
+			return nil
+		})
+	}
+	if err := tasks.Wait(); err != nil {
+		return err
+	}
+	if err := s.cfg.Store.Prepare(entries); err != nil {
+		return fmt.Errorf("prepare %s: %w", transaction, err)
+	}
+	return nil
+}
+
+// transact is step 2: one Kafka transaction. It returns the position record of each partition, with the offset it got. Every
+// error means that the outcome is not known.
+func (s *session) transact(ctx context.Context, transaction state.TransactionID, touched []*partition) (ends []*kgo.Record, err error) {
+	// What ends a transaction must not end with the request to stop; only a group that waits too long ends it.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	s.ending.Store(&cancel)
+	defer s.ending.Store(nil)
+
+	if err := s.client.Begin(); err != nil {
+		return nil, fmt.Errorf("begin %s: %w", transaction, err)
+	}
+	var produced kgo.FirstErrPromise
+	produce := func(r *kgo.Record) { s.client.Produce(ctx, r, produced.Promise()) }
+	for _, p := range touched {
+		for _, r := range p.outputs {
+			produce(r)
+		}
+		for _, e := range p.changed {
+			produce(s.records.ledger(p.number, e.user, e.encoded))
+		}
+		end := s.records.position(p.number, positionRecord{p.next.Input, p.next.Clock, s.topics.Events.ID})
+		ends = append(ends, end)
+		produce(end) // last (S4)
+	}
+	if err := s.client.Client().Flush(ctx); err != nil {
+		return nil, fmt.Errorf("produce %s: %w (%w)", transaction, err, s.givenUp(ctx))
+	}
+	if err := produced.Err(); err != nil {
+		return nil, fmt.Errorf("produce %s: %w", transaction, err)
+	}
+	committed, err := s.client.End(kgo.PreTxnCommitFnContext(ctx, s.nameTransaction(transaction)), kgo.TryCommit)
+	if err != nil {
+		return nil, fmt.Errorf("end %s: %w: %w", transaction, errUndecided, errors.Join(err, s.givenUp(ctx)))
+	}
+	if !committed {
+		return nil, fmt.Errorf("end %s: %w: the client says that it was not committed", transaction, errUndecided)
+	}
+	return ends, nil
+}
+
+func (s *session) givenUp(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return errEndGivenUp
+	}
+	return nil
+}
+
+// nameTransaction puts the transaction's id beside the offsets that it commits (S3), and holds the client's idea of the
+// offsets against ours.
+func (s *session) nameTransaction(transaction state.TransactionID) func(*kmsg.TxnOffsetCommitRequest) error {
+	return func(request *kmsg.TxnOffsetCommitRequest) error {
+		offsets := 0
+		for i := range request.Topics {
+			for j := range request.Topics[i].Partitions {
+				c := &request.Topics[i].Partitions[j]
+				p := s.partitions[c.Partition]
+				if p == nil || !p.touched() || c.Offset != p.next.Input {
+					return fmt.Errorf("BUG: the client would commit events/%d@%d, which is not what was prepared", c.Partition, c.Offset)
+				}
+				metadata := commitMetadata{transaction, p.next.Clock}.String()
+				c.Metadata = &metadata
+				offsets++
+			}
+		}
+		for _, p := range s.partitions {
+			if p.touched() {
+				offsets--
+			}
+		}
+		if offsets != 0 {
+			return errors.New("BUG: the client would not commit every offset that was prepared")
+		}
+		return nil
+	}
+}
+
+// nextCheckpoint is when a partition's turn comes, zero if none waits for it.
+func (s *session) nextCheckpoint() (next time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.partitions {
+		if p.position.Input != p.checkpointed && (next.IsZero() || p.checkpointAt.Before(next)) {
+			next = p.checkpointAt
+		}
+	}
+	return next
+}
+
+// checkpointDue is step 3, for the partitions whose turn it is, or for all when the overlays have used up their memory.
+func (s *session) checkpointDue() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var overlay int64
+	for _, p := range s.partitions {
+		overlay += p.overlayBytes
+	}
+	full := overlay > s.cfg.Store.OverlayBytes()
+	now := time.Now()
+	for _, n := range s.numbers() {
+		p := s.partitions[n]
+		if !full && now.Before(p.checkpointAt) {
+			continue
+		}
+		if err := p.checkpoint(); err != nil {
+			return fatal{err}
+		}
+		p.checkpointAt = now.Add(s.cfg.CheckpointInterval)
+	}
+	s.status.stored(overlay)
+	return nil
+}

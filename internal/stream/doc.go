@@ -1,0 +1,26 @@
+// Package stream is the runtime: it carries events from Kafka through the engine to rewards, exactly once.
+//
+// Read it in the order in which an event travels:
+//
+//   - worker.go: a worker is one consumer-group member and one transactional producer. It lives through clients: whenever
+//     the outcome of a transaction is not known for certain, the client is thrown away and a new one asks the broker.
+//   - session.go: one client's life, in which it polls and runs cycles; rebalance.go keeps those and the group's
+//     rebalances apart.
+//   - cycle.go: poll, apply, prepare in the store's journal, commit one Kafka transaction, checkpoint now and then.
+//   - partition.go: a partition's task: decode, ledger, engine, overlay. Nothing is written there. records.go makes the
+//     records that go out, deadletter.go those for what can't be processed.
+//   - open.go and restore.go: how a partition's state is found again after whatever happened; metadata.go is what was
+//     written to make that possible.
+//   - tally.go, metrics.go, latency.go, status.go: what happened, for people.
+//
+// The invariants that comments cite:
+//
+//	S1  A cycle begins only when the one before it is decided. So of a partition's journal only the newest entry can be
+//	    undecided.
+//	S2  What is in the store's keyspace is a committed prefix of the log: it is written at a checkpoint, between cycles.
+//	S3  The offset's metadata names the transaction that committed it, in the same atomic step.
+//	S4  Every transaction ends each of its changelog partitions with a position record. So a reader of the changelog
+//	    knows that it has read all of a transaction, and up to which input offset.
+//	S5  No error and no unasked-for abort is interpreted: the client is discarded, and the broker is asked again.
+//	S6  No cycle is open while the group rebalances: a planned rebalance aborts nothing.
+package stream

@@ -1,0 +1,180 @@
+package stream
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stampede-rewards/stampede/pkg/state"
+)
+
+// Metrics are what a worker counts, for a Prometheus registry. Everything about events counts what was committed, once.
+type Metrics struct {
+	events       *prometheus.CounterVec // by partition
+	eventBytes   prometheus.Counter
+	decisions    *prometheus.CounterVec // by campaign and decision
+	rewards      *prometheus.CounterVec // by campaign
+	deadLetters  *prometheus.CounterVec // by reason
+	unknownZones prometheus.Counter
+	newUsers     prometheus.Counter
+	splitUsers   prometheus.Counter
+	lag          *prometheus.GaugeVec // by partition
+
+	eventLatency  *latencies
+	rewardLatency *latencies
+
+	cycles         prometheus.Counter
+	prepareSeconds prometheus.Histogram
+	commitSeconds  prometheus.Histogram
+	discards       prometheus.Counter
+
+	assigned, open, refused         prometheus.Gauge
+	overlayBytes                    prometheus.Gauge
+	restores, restoredRecords       prometheus.Counter
+	journalReplayed, journalDropped prometheus.Counter
+	quarantined                     prometheus.Counter
+}
+
+// NewMetrics returns metrics that are to be registered.
+func NewMetrics() *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "stampede_" + name, Help: help})
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stampede_" + name, Help: help}, labels)
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "stampede_" + name, Help: help})
+	}
+	histogram := func(name, help string) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "stampede_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)})
+	}
+	return &Metrics{
+		events:       counters("events_total", "Events processed and committed.", "partition"),
+		eventBytes:   counter("event_bytes_total", "Bytes of the values of the events processed."),
+		decisions:    counters("decisions_total", "What became of events, for each campaign that their type concerns.", "campaign", "decision"),
+		rewards:      counters("rewards_total", "Rewards issued.", "campaign"),
+		deadLetters:  counters("dead_letters_total", "Records that could not be processed.", "reason"),
+		unknownZones: counter("unknown_zones_total", "Time zones named by events that the tz database does not have."),
+		newUsers:     counter("new_users_total", "Users seen for the first time in a partition."),
+		splitUsers: counter("users_in_two_partitions_total", "New users who have a ledger in another partition of this process already: "+
+			"the producers do not agree on a partitioner. Only a few partitions are looked at, so the true number can be higher."),
+		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stampede_lag_records", Help: "Records that wait, as of the last fetch."}, []string{"partition"}),
+
+		eventLatency:  newLatencies("stampede_event_latency_seconds", "From an event's arrival at the broker to its commit."),
+		rewardLatency: newLatencies("stampede_reward_latency_seconds", "From the arrival of the event that made a reward due to the reward's commit."),
+
+		cycles:         counter("cycles_total", "Transactions committed."),
+		prepareSeconds: histogram("prepare_seconds", "Time to write a cycle to the journal."),
+		commitSeconds:  histogram("commit_seconds", "Time from the end of a cycle's processing to its commit."),
+		discards:       counter("clients_discarded_total", "Clients thrown away, because an outcome was unknown or the group had moved on."),
+
+		assigned:        gauge("partitions_assigned", "Partitions that the group has assigned to this worker."),
+		open:            gauge("partitions_open", "Partitions that are processed. All that is assigned should be."),
+		refused:         gauge("partitions_refused", "Partitions that are not processed until somebody mends what the log says."),
+		overlayBytes:    gauge("overlay_bytes", "Ledgers in memory since the last checkpoint."),
+		restores:        counter("restores_total", "Partitions brought up to date by the changelog."),
+		restoredRecords: counter("changelog_records_read_total", "Records of the changelog that were read for it."),
+		journalReplayed: counter("journal_entries_replayed_total", "Journal entries that opening a partition found committed."),
+		journalDropped:  counter("journal_entries_dropped_total", "Newest journal entries that opening a partition dropped in doubt."),
+		quarantined:     counter("stores_quarantined_total", "Stores of partitions that could not be right and were rebuilt."),
+	}
+}
+
+func (m *Metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		m.events, m.eventBytes, m.decisions, m.rewards, m.deadLetters, m.unknownZones, m.newUsers, m.splitUsers, m.lag,
+		m.eventLatency, m.rewardLatency, m.cycles, m.prepareSeconds, m.commitSeconds, m.discards,
+		m.assigned, m.open, m.refused, m.overlayBytes, m.restores, m.restoredRecords, m.journalReplayed, m.journalDropped, m.quarantined,
+	}
+}
+
+// Describe is part of prometheus.Collector.
+func (m *Metrics) Describe(descs chan<- *prometheus.Desc) {
+	for _, c := range m.collectors() {
+		c.Describe(descs)
+	}
+}
+
+// Collect is part of prometheus.Collector.
+func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
+	for _, c := range m.collectors() {
+		c.Collect(metrics)
+	}
+}
+
+// observe counts what a cycle brought, after it has committed.
+func (m *Metrics) observe(partition int32, t *tally, lag int64, now time.Time) {
+	label := strconv.Itoa(int(partition))
+	m.events.WithLabelValues(label).Add(float64(t.records))
+	m.lag.WithLabelValues(label).Set(float64(lag))
+	m.eventBytes.Add(float64(t.bytes))
+	for of, n := range t.decisions {
+		m.decisions.WithLabelValues(of.campaign, of.decision.String()).Add(float64(n))
+	}
+	for campaign, n := range t.rewards {
+		m.rewards.WithLabelValues(campaign).Add(float64(n))
+	}
+	for reason, n := range t.rejections {
+		m.deadLetters.WithLabelValues(string(reason)).Add(float64(n))
+	}
+	m.unknownZones.Add(float64(t.unknownZones))
+	m.newUsers.Add(float64(t.newUsers))
+	m.splitUsers.Add(float64(t.split))
+	m.eventLatency.add(t.arrivals, now)
+	m.rewardLatency.add(t.dues, now)
+}
+
+// forget removes a partition that has gone elsewhere.
+func (m *Metrics) forget(partition int32) {
+	m.lag.DeleteLabelValues(strconv.Itoa(int(partition)))
+}
+
+// StoreCollector shows a store's own measurements.
+func StoreCollector(store *state.Store) prometheus.Collector { return storeCollector{store} }
+
+type storeCollector struct{ store *state.Store }
+
+// storeMetric is one number of a store.
+type storeMetric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	of   func(state.Metrics) float64
+}
+
+func storeMetricOf(kind prometheus.ValueType, name, help string, of func(state.Metrics) float64) storeMetric {
+	return storeMetric{prometheus.NewDesc("stampede_store_"+name, help, nil, nil), kind, of}
+}
+
+var storeMetrics = []storeMetric{
+	storeMetricOf(prometheus.GaugeValue, "disk_bytes", "All files of the store.", func(m state.Metrics) float64 { return float64(m.DiskBytes) }),
+	storeMetricOf(prometheus.GaugeValue, "journal_bytes", "Journal entries that wait for a checkpoint.", func(m state.Metrics) float64 { return float64(m.JournalBytes) }),
+	storeMetricOf(prometheus.GaugeValue, "cache_bytes", "Block cache.", func(m state.Metrics) float64 { return float64(m.CacheBytes) }),
+	storeMetricOf(prometheus.GaugeValue, "memtable_bytes", "Memtables.", func(m state.Metrics) float64 { return float64(m.MemtableBytes) }),
+	storeMetricOf(prometheus.GaugeValue, "wal_bytes", "Write-ahead log that is still needed.", func(m state.Metrics) float64 { return float64(m.WALBytes) }),
+	storeMetricOf(prometheus.GaugeValue, "compaction_debt_bytes", "What compactions have yet to rewrite.", func(m state.Metrics) float64 { return float64(m.CompactionDebt) }),
+	storeMetricOf(prometheus.GaugeValue, "read_amplification", "Files that a read may have to look into.", func(m state.Metrics) float64 { return float64(m.ReadAmp) }),
+	storeMetricOf(prometheus.CounterValue, "cache_hits_total", "Reads served by the block cache.", func(m state.Metrics) float64 { return float64(m.CacheHits) }),
+	storeMetricOf(prometheus.CounterValue, "cache_misses_total", "Reads that went to the disk.", func(m state.Metrics) float64 { return float64(m.CacheMisses) }),
+	storeMetricOf(prometheus.CounterValue, "checkpoints_total", "Checkpoints written.", func(m state.Metrics) float64 { return float64(m.Checkpoints) }),
+	storeMetricOf(prometheus.CounterValue, "checkpointed_ledgers_total", "Ledgers written by checkpoints.", func(m state.Metrics) float64 { return float64(m.CheckpointedLedgers) }),
+	storeMetricOf(prometheus.CounterValue, "restored_ledgers_total", "Ledgers written by restores.", func(m state.Metrics) float64 { return float64(m.RestoredLedgers) }),
+	storeMetricOf(prometheus.CounterValue, "write_stalls_total", "Writes that had to wait for compactions.", func(m state.Metrics) float64 { return float64(m.WriteStalls) }),
+	storeMetricOf(prometheus.CounterValue, "background_errors_total", "Errors of the disk.", func(m state.Metrics) float64 { return float64(m.BackgroundErrors) }),
+}
+
+// Describe is part of prometheus.Collector.
+func (c storeCollector) Describe(descs chan<- *prometheus.Desc) {
+	for _, m := range storeMetrics {
+		descs <- m.desc
+	}
+}
+
+// Collect is part of prometheus.Collector.
+func (c storeCollector) Collect(metrics chan<- prometheus.Metric) {
+	measured := c.store.Metrics()
+	for _, m := range storeMetrics {
+		metrics <- prometheus.MustNewConstMetric(m.desc, m.kind, m.of(measured))
+	}
+}

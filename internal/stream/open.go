@@ -1,0 +1,255 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/pkg/state"
+)
+
+// committed is what the group knows of a partition: the offset, -1 where there is none, and what was written beside it.
+type committed struct {
+	offset   int64
+	metadata string
+}
+
+// opening is a partition on its way to being processed.
+type opening struct {
+	number int32
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	position state.Position
+	err      error // a *RefusedError, fatal, or one that a new client may mend
+}
+
+// RefusedError says that a partition's state can't be made right without somebody's decision.
+type RefusedError struct {
+	Partition int32
+	Why       string // and what to do
+}
+
+// Error names the partition and the reason.
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("partition %d is refused: %s", e.Partition, e.Why)
+}
+
+// opener brings the store's state of a partition to the committed offset: design, "Opening a partition".
+type opener struct {
+	connection kafka.Connection
+	store      *state.Store
+	topics     kafka.TopicsState
+	metrics    *Metrics
+	log        *slog.Logger
+}
+
+// open returns the position from which the partition goes on. The committed offset is the truth; the store is brought to it, or
+// dropped and rebuilt from the changelog, or the partition is refused. It never goes on from anything else.
+func (o *opener) open(ctx context.Context, n int32, c committed) (state.Position, error) {
+	began := time.Now()
+	log := o.log.With("partition", n, "committed", c.offset)
+	if n >= o.topics.Events.Partitions {
+		return state.Position{}, &RefusedError{n, fmt.Sprintf("topic %s had %d partitions when this worker started and has more now: "+
+			"give %s as many (kafka-topics.sh --alter), then restart the processors", o.topics.Events.Name, o.topics.Events.Partitions, o.topics.Changelog.Name)}
+	}
+	if c.offset < 0 {
+		return o.begin(ctx, n)
+	}
+	named, err := c.transaction(n)
+	if err != nil {
+		return state.Position{}, err
+	}
+	position, err := o.replay(n, c, named, log)
+	if err != nil {
+		return state.Position{}, err
+	}
+	if position.Restoring || position.Input < c.offset {
+		if position, err = o.catchUp(ctx, n, c, position, log); err != nil {
+			return state.Position{}, err
+		}
+	}
+	if named != nil && position.Clock != named.clock {
+		return state.Position{}, &RefusedError{n, fmt.Sprintf("the changelog says that the clock at offset %d was %d and the offset's metadata say %d: "+
+			"topic %s was changed by hand, or belongs to another installation", c.offset, position.Clock, named.clock, o.topics.Changelog.Name)}
+	}
+	log.Info("partition open", "took", time.Since(began).Round(time.Millisecond))
+	return position, nil
+}
+
+// transaction is what the metadata name; nil if nothing was written, as by kafka-consumer-groups.sh.
+func (c committed) transaction(n int32) (*commitMetadata, error) {
+	if c.metadata == "" {
+		return nil, nil
+	}
+	named, err := parseMetadata(c.metadata)
+	if err != nil {
+		return nil, &RefusedError{n, err.Error() + "; does another program use the same consumer group?"}
+	}
+	return &named, nil
+}
+
+// begin is for a partition of which the group knows nothing. That is right for a new installation, and wrong if anything was
+// processed before: then the group's offsets have expired or were deleted, and to start from the oldest event would issue
+// rewards a second time.
+func (o *opener) begin(ctx context.Context, n int32) (state.Position, error) {
+	end, err := o.changelogEnd(ctx, n)
+	if err != nil {
+		return state.Position{}, err
+	}
+	last, found, err := o.lastPosition(ctx, n, end)
+	if err != nil {
+		return state.Position{}, err
+	}
+	if found && last.eventsTopic != o.topics.Events.ID {
+		return state.Position{}, &RefusedError{n, fmt.Sprintf("topic %s was deleted and made anew, and topic %s is of the old one: to begin anew, delete %[2]s too, and restart",
+			o.topics.Events.Name, o.topics.Changelog.Name)}
+	}
+	if found {
+		return state.Position{}, &RefusedError{n, fmt.Sprintf("the group has no committed offset, but by topic %s everything up to offset %d was processed: "+
+			"the group's offsets have expired or were deleted, or another group name was in use. Commit that offset "+
+			"(kafka-consumer-groups.sh --reset-offsets --to-offset %d --topic %s:%d --group GROUP --execute), then restart",
+			o.topics.Changelog.Name, last.input, last.input, o.topics.Events.Name, n)}
+	}
+	// Of this partition nothing was ever committed. The store may have the one entry that a first cycle prepared.
+	position, _, err := o.store.Position(n)
+	entries := 0
+	if err == nil {
+		err = o.store.Journal(n, func(state.Prepared) error { entries++; return nil })
+	}
+	if err != nil || position.Input > 0 || entries > 1 {
+		return o.quarantine(n, "nothing was ever processed: what the store has is of another installation")
+	}
+	if err := o.store.Checkpoint(n, o.position(), nil); err != nil {
+		return state.Position{}, fatal{fmt.Errorf("open events/%d: %w", n, err)}
+	}
+	return o.position(), nil
+}
+
+// position is the one before the first event.
+func (o *opener) position() state.Position {
+	return state.Position{
+		EventsTopic: o.topics.Events.ID, ChangelogTopic: o.topics.Changelog.ID, Partitions: o.topics.Events.Partitions,
+	}
+}
+
+// replay brings the ledgers forward by the journal, and returns the position that they are then at. A store that can't be what it
+// should be is dropped, and the position is the one before the first event.
+func (o *opener) replay(n int32, c committed, named *commitMetadata, log *slog.Logger) (state.Position, error) {
+	position, ok, err := o.store.Position(n)
+	if err != nil {
+		return o.quarantine(n, err.Error())
+	}
+	if !ok {
+		// The store may hold the journal of a partition that was never checkpointed.
+		position = o.position()
+	}
+	if why := o.foreign(position); why != "" {
+		return o.quarantine(n, why)
+	}
+	changes := map[string][]byte{}
+	var entries, dropped int
+	var newest *state.Prepared
+	take := func(p *state.Prepared) {
+		for _, ch := range p.Changes {
+			changes[ch.User] = ch.Ledger
+		}
+		// Its changelog offset is the one before the transaction, whose own end was not known yet: who reads from there meets
+		// some ledgers a second time, which changes nothing.
+		position = p.Position
+		entries++
+	}
+	if err := o.store.Journal(n, func(p state.Prepared) error {
+		if newest != nil {
+			take(newest) // S1: every entry but the newest is decided, and it was committed: an abort is not followed by another entry
+		}
+		newest = &p
+		return nil
+	}); err != nil {
+		return o.quarantine(n, err.Error())
+	}
+	if newest != nil {
+		if named != nil && newest.Transaction == named.transaction {
+			take(newest)
+		} else {
+			dropped++
+			o.metrics.journalDropped.Inc()
+		}
+	}
+	if why := o.foreign(position); why != "" {
+		return o.quarantine(n, why)
+	}
+	if position.Input > c.offset {
+		return o.quarantine(n, fmt.Sprintf("it is at offset %d, ahead of what the group has committed: the topics or the group's offsets were put back", position.Input))
+	}
+	if err := o.store.Checkpoint(n, position, toChanges(changes)); err != nil {
+		return state.Position{}, fatal{fmt.Errorf("replay the journal of events/%d: %w", n, err)}
+	}
+	o.metrics.journalReplayed.Add(float64(entries))
+	log.Info("journal replayed", "entries", entries, "dropped", dropped, "position", position.Input)
+	return position, nil
+}
+
+// foreign says why a position can't be one in the topics that there are; empty if it can.
+func (o *opener) foreign(p state.Position) string {
+	switch {
+	case p.EventsTopic != o.topics.Events.ID:
+		return "the events topic was deleted and made anew since"
+	case p.ChangelogTopic != o.topics.Changelog.ID:
+		return "the changelog topic was deleted and made anew since"
+	case p.Partitions != o.topics.Events.Partitions:
+		return fmt.Sprintf("the events topic had %d partitions", p.Partitions)
+	}
+	return ""
+}
+
+func toChanges(ledgers map[string][]byte) []state.Change {
+	changes := make([]state.Change, 0, len(ledgers))
+	for user, ledger := range ledgers {
+		changes = append(changes, state.Change{User: user, Ledger: ledger})
+	}
+	return changes
+}
+
+// catchUp reads the changelog from where the store is. If that does not lead to the committed offset, the store is dropped and
+// everything read; if that does not either, the partition is refused.
+func (o *opener) catchUp(ctx context.Context, n int32, c committed, from state.Position, log *slog.Logger) (state.Position, error) {
+	if age := time.Since(time.UnixMilli(from.CaughtUp)); from.Changelog > 0 && age > o.topics.Changelog.DeleteRetention/2 {
+		var err error
+		if from, err = o.quarantine(n, fmt.Sprintf("it was last up to date %s ago; users deleted since might come back, the changelog remembers them for %s",
+			age.Round(time.Second), o.topics.Changelog.DeleteRetention)); err != nil {
+			return state.Position{}, err
+		}
+	}
+	position, found, err := o.restore(ctx, n, c, from, log)
+	if err != nil {
+		return state.Position{}, err
+	}
+	if !found && from.Changelog > 0 {
+		if from, err = o.quarantine(n, fmt.Sprintf("topic %s does not lead from its position to the committed offset", o.topics.Changelog.Name)); err != nil {
+			return state.Position{}, err
+		}
+		if position, found, err = o.restore(ctx, n, c, from, log); err != nil {
+			return state.Position{}, err
+		}
+	}
+	if !found {
+		return state.Position{}, &RefusedError{n, fmt.Sprintf("topic %s has been read whole and does not lead to offset %d, which the group has committed: "+
+			"it was deleted or made anew, or the offset was set by hand; put back the topic, or reset the group's offset to one that the changelog names and accept what follows from that",
+			o.topics.Changelog.Name, c.offset)}
+	}
+	return position, nil
+}
+
+// quarantine gives the store's state of a partition up, because it can't be right, and says why. The changelog has all of it.
+// The position is the one before the first event.
+func (o *opener) quarantine(n int32, why string) (state.Position, error) {
+	o.log.Error("the store of a partition is dropped and rebuilt from the changelog", "partition", n, "why", why)
+	o.metrics.quarantined.Inc()
+	if err := o.store.Drop(n); err != nil {
+		return state.Position{}, fatal{fmt.Errorf("drop the store of events/%d: %w", n, err)}
+	}
+	return o.position(), nil
+}

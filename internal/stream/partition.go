@@ -1,0 +1,192 @@
+package stream
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+	"github.com/stampede-rewards/stampede/pkg/state"
+)
+
+// partition is the task of one partition of events: its engine, its position and its overlay, the ledgers used since the
+// last checkpoint. Within a cycle one goroutine works on it.
+type partition struct {
+	number   int32
+	engine   *campaign.Engine
+	decoder  campaign.Decoder
+	event    campaign.Event
+	record   campaign.Record
+	store    *state.Store
+	records  records
+	position state.Position
+
+	overlay      map[string]*entry
+	overlayBytes int64
+	checkpointAt time.Time
+	checkpointed int64 // the input offset of the last checkpoint
+
+	// What this cycle has brought so far.
+	next          state.Position // the position behind the records applied
+	highWatermark int64
+	changed       []*entry      // ledgers changed in this cycle, in the order of their first change
+	outputs       []*kgo.Record // rewards and dead letters, in order
+	tally         tally
+
+	neighbours []int32 // partitions in which a new user is looked for: see isElsewhere
+}
+
+// entry is one user's ledger in the overlay.
+type entry struct {
+	user    string
+	ledger  *campaign.Ledger
+	encoded []byte // as of the last prepared cycle
+	changed bool   // in this cycle
+	dirty   bool   // since the last checkpoint
+}
+
+const (
+	// entryOverhead is what an overlay's entry takes beside its bytes: the struct, the map's slot, the decoded ledger's headers.
+	entryOverhead = 400
+	// maxNeighbours bounds in how many other partitions a new user is looked for.
+	maxNeighbours = 8
+)
+
+// apply takes records of this partition, in order, through the engine.
+func (p *partition) apply(records []*kgo.Record, highWatermark int64) error {
+	for _, r := range records {
+		if r.Offset < p.next.Input {
+			return fmt.Errorf("BUG: events/%d@%d was delivered, the position is %d", p.number, r.Offset, p.next.Input)
+		}
+		if err := p.applyOne(r); err != nil {
+			return fmt.Errorf("apply events/%d@%d: %w", p.number, r.Offset, err)
+		}
+		p.next.Input = r.Offset + 1
+		p.tally.record(r.Timestamp.UnixMilli(), len(r.Value))
+	}
+	p.highWatermark = highWatermark
+	return nil
+}
+
+func (p *partition) applyOne(r *kgo.Record) error {
+	p.next.Clock = max(p.next.Clock, r.Timestamp.UnixMilli()) // E2: it never runs backwards
+	p.record.Key, p.record.Value, p.record.Clock = r.Key, r.Value, p.next.Clock
+	p.record.Headers = p.record.Headers[:0]
+	for _, h := range r.Headers {
+		p.record.Headers = append(p.record.Headers, campaign.Header{Key: h.Key, Value: h.Value})
+	}
+	if rejection := p.decoder.Decode(&p.record, &p.event); rejection != nil {
+		p.reject(r, rejection)
+		return nil
+	}
+	e, err := p.lookUp(p.event.User)
+	if err != nil {
+		return err
+	}
+	result := p.engine.Apply(e.ledger, &p.event, p.next.Clock)
+	if result.Rejection != nil {
+		p.reject(r, result.Rejection)
+		return nil //nolint:nilerr // a rejection is an outcome
+	}
+	p.tally.result(result, r.Timestamp.UnixMilli())
+	for i := range result.Rewards {
+		p.outputs = append(p.outputs, p.records.reward(&result.Rewards[i], r))
+	}
+	if result.Changed && !e.changed {
+		e.changed = true
+		p.changed = append(p.changed, e)
+	}
+	return nil
+}
+
+func (p *partition) reject(r *kgo.Record, rejection *campaign.Rejection) {
+	p.tally.rejected(rejection.Reason)
+	p.outputs = append(p.outputs, p.records.deadLetters(r, rejection)...)
+}
+
+// lookUp returns a user's ledger: from the overlay, else from the store, else a new one.
+func (p *partition) lookUp(user string) (*entry, error) {
+	if e := p.overlay[user]; e != nil {
+		return e, nil
+	}
+	e := &entry{user: string([]byte(user)), ledger: &campaign.Ledger{}}
+	encoded, found, err := p.store.Get(p.number, user, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger of %q: %w", user, err)
+	}
+	if found {
+		if e.ledger, err = campaign.Decode(encoded); err != nil {
+			return nil, fmt.Errorf("read the ledger of %q: %w", user, err)
+		}
+		e.encoded = encoded
+	} else if p.tally.newUsers++; p.isElsewhere(user) {
+		p.tally.split++
+	}
+	p.overlay[e.user] = e
+	p.overlayBytes += int64(entryOverhead + len(e.user) + 2*len(e.encoded))
+	return e, nil
+}
+
+// isElsewhere says whether a user who is new here has a ledger in another partition, which means that the producers do not
+// agree on a partitioner. It looks only where it is cheap: at checkpointed ledgers of a few partitions of this process.
+func (p *partition) isElsewhere(user string) bool {
+	for _, n := range p.neighbours {
+		if _, found, err := p.store.Get(n, user, nil); found && err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// touched says whether this cycle has anything of the partition.
+func (p *partition) touched() bool { return p.next.Input != p.position.Input }
+
+// lag is how many records of the partition are still to be processed, as far as the last fetch knew.
+func (p *partition) lag() int64 { return max(0, p.highWatermark-p.next.Input) }
+
+// prepare encodes the ledgers that this cycle changed, each once, and returns the journal's entry.
+func (p *partition) prepare(transaction state.TransactionID) state.Prepared {
+	changes := make([]state.Change, len(p.changed))
+	for i, e := range p.changed {
+		p.overlayBytes -= 2 * int64(len(e.encoded))
+		if e.ledger.Empty() {
+			e.encoded = nil // nothing is left to know: the key goes, here and in the changelog
+		} else {
+			e.encoded = e.ledger.Append(make([]byte, 0, len(e.encoded)+32))
+		}
+		p.overlayBytes += 2 * int64(len(e.encoded))
+		changes[i] = state.Change{User: e.user, Ledger: e.encoded}
+	}
+	return state.Prepared{Partition: p.number, Transaction: transaction, Position: p.next, Changes: changes}
+}
+
+// committed makes the cycle's state the partition's: the transaction has committed. changelog is the offset behind its
+// position record.
+func (p *partition) committed(changelog int64, now time.Time) {
+	for _, e := range p.changed {
+		e.changed, e.dirty = false, true
+	}
+	p.next.Changelog, p.next.CaughtUp = changelog, now.UnixMilli()
+	p.position = p.next
+	p.changed, p.outputs = p.changed[:0], p.outputs[:0]
+}
+
+// checkpoint moves the overlay's changes to their keys (S2) and lets go of the overlay. It runs between cycles.
+func (p *partition) checkpoint() error {
+	if p.position.Input == p.checkpointed {
+		return nil
+	}
+	var changes []state.Change
+	for _, e := range p.overlay {
+		if e.dirty {
+			changes = append(changes, state.Change{User: e.user, Ledger: e.encoded})
+		}
+	}
+	if err := p.store.Checkpoint(p.number, p.position, changes); err != nil {
+		return fmt.Errorf("checkpoint events/%d: %w", p.number, err)
+	}
+	clear(p.overlay)
+	p.overlayBytes, p.checkpointed = 0, p.position.Input
+	return nil
+}

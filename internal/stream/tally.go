@@ -1,0 +1,67 @@
+package stream
+
+import "github.com/stampede-rewards/stampede/pkg/campaign"
+
+// tally is what a partition's task counted in a cycle. It reaches the metrics when the cycle has committed, so that they
+// count what happened and nothing twice.
+type tally struct {
+	records      int
+	bytes        int64
+	newUsers     int
+	split        int // users new here who have a ledger in another partition
+	unknownZones int
+	decisions    map[decisionOf]int
+	rejections   map[campaign.Reason]int
+	rewards      map[string]int // by campaign
+	arrivals     []arrival      // of all records
+	dues         []arrival      // of the records that made rewards due
+}
+
+type decisionOf struct {
+	campaign string
+	decision campaign.Decision
+}
+
+// arrival is how many records came with one timestamp, Unix ms: those of one batch share it.
+type arrival struct {
+	ms int64
+	n  int
+}
+
+func newTally() tally {
+	return tally{decisions: map[decisionOf]int{}, rejections: map[campaign.Reason]int{}, rewards: map[string]int{}}
+}
+
+func (t *tally) reset() {
+	clear(t.decisions)
+	clear(t.rejections)
+	clear(t.rewards)
+	*t = tally{decisions: t.decisions, rejections: t.rejections, rewards: t.rewards, arrivals: t.arrivals[:0], dues: t.dues[:0]}
+}
+
+func (t *tally) record(ms int64, bytes int) {
+	t.records++
+	t.bytes += int64(bytes)
+	t.arrivals = arrived(t.arrivals, ms)
+}
+
+func arrived(arrivals []arrival, ms int64) []arrival {
+	if last := len(arrivals) - 1; last >= 0 && arrivals[last].ms == ms {
+		arrivals[last].n++
+		return arrivals
+	}
+	return append(arrivals, arrival{ms, 1})
+}
+
+func (t *tally) result(r *campaign.Result, ms int64) {
+	t.unknownZones += r.UnknownZones
+	for _, d := range r.Decisions {
+		t.decisions[decisionOf{d.Campaign.ID, d.Decision}]++
+	}
+	for i := range r.Rewards {
+		t.rewards[r.Rewards[i].Campaign.ID]++
+		t.dues = arrived(t.dues, ms)
+	}
+}
+
+func (t *tally) rejected(reason campaign.Reason) { t.rejections[reason]++ }

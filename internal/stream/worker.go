@@ -1,0 +1,209 @@
+package stream
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+	"github.com/stampede-rewards/stampede/pkg/state"
+)
+
+// Config says what a worker works on and how.
+type Config struct {
+	Connection kafka.Connection
+	Topics     kafka.TopicsConfig
+	Campaigns  *campaign.Set // in force; required
+	Store      *state.Store  // required; the worker writes to it, its owner closes it
+	Group      string        // the consumer group, default "stampede"
+	// Instance names this member of the group for ever, so that a restart moves no partition. Default the store's id.
+	Instance string
+
+	CommitInterval     time.Duration // default 50 ms: how long a cycle collects events
+	CycleRecords       int           // default 20,000: a cycle ends when it has as many
+	CycleBytes         int64         // default 16 MiB: or as many bytes of values
+	CheckpointInterval time.Duration // default 5 s
+
+	Metrics *Metrics     // default none that anybody reads
+	Log     *slog.Logger // default none
+}
+
+func (c Config) withDefaults() Config {
+	if c.Group == "" {
+		c.Group = "stampede"
+	}
+	if c.Instance == "" {
+		c.Instance = c.Store.ID()
+	}
+	if c.CommitInterval == 0 {
+		c.CommitInterval = 50 * time.Millisecond
+	}
+	if c.CycleRecords == 0 {
+		c.CycleRecords = 20_000
+	}
+	if c.CycleBytes == 0 {
+		c.CycleBytes = 16 << 20
+	}
+	if c.CheckpointInterval == 0 {
+		c.CheckpointInterval = 5 * time.Second
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+const (
+	// discardWaitMin and discardWaitMax bound the wait between a client that was discarded and the next one. The wait doubles
+	// from one to the other until a cycle commits.
+	discardWaitMin = 50 * time.Millisecond
+	discardWaitMax = 5 * time.Second
+	// leaveTimeout bounds how long a graceful stop asks the group to hand over at once; after that the session's timeout does it.
+	leaveTimeout = 5 * time.Second
+)
+
+// Worker is one consumer-group member and one transactional producer over one store. Run it once.
+type Worker struct {
+	cfg    Config
+	status *status
+}
+
+// NewWorker returns a worker that is to be Run.
+func NewWorker(cfg Config) *Worker {
+	cfg = cfg.withDefaults()
+	return &Worker{cfg: cfg, status: newStatus(cfg.Metrics)}
+}
+
+// transactional is the worker's transactional id. It outlives the process: whoever comes next with the same id makes the
+// broker abort what was left open.
+func (w *Worker) transactional() string { return w.cfg.Group + "-" + w.cfg.Instance }
+
+// fatal is an error that a new client would meet again: the process is to end and to say it.
+type fatal struct{ error }
+
+func (f fatal) Unwrap() error { return f.error }
+
+// Run works until ctx ends, and then ends in order: the running cycle is committed, the store is brought up to date and the
+// group is left. The error is of the kind that needs somebody: a broken store, a wrong topic. Whatever a new client can mend, Run mends.
+func (w *Worker) Run(ctx context.Context) error {
+	wait := discardWaitMin
+	for {
+		committed, err := w.runSession(ctx)
+		switch f := (fatal{}); {
+		case err == nil:
+			return nil
+		case errors.As(err, &f):
+			return f.error
+		case ctx.Err() != nil:
+			w.cfg.Log.Info("stopped while connecting", "error", err)
+			return nil //nolint:nilerr // the request to stop is what ended it
+		}
+		if committed {
+			wait = discardWaitMin
+		}
+		w.cfg.Metrics.discards.Inc()
+		w.cfg.Log.Warn("the client is discarded, and a new one asks the broker", "error", err, "wait", wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, discardWaitMax)
+	}
+}
+
+// runSession lives through one client. It says whether the client committed anything.
+func (w *Worker) runSession(ctx context.Context) (committed bool, err error) {
+	topics, err := w.settle(ctx)
+	if err != nil {
+		return false, err
+	}
+	incarnation, err := newIncarnation()
+	if err != nil {
+		return false, fatal{err}
+	}
+	s, err := newSession(ctx, w, topics, incarnation)
+	if err != nil {
+		return false, err
+	}
+	defer func() { w.status.sessionEnded() }()
+	if err := s.run(ctx); err != nil {
+		s.discard()
+		return s.sequence > 0, err
+	}
+	s.close()
+	w.leave(ctx)
+	return s.sequence > 0, nil
+}
+
+// settle brings Kafka into the state that a session begins from: the topics are there and right, and no transaction of an earlier
+// life of this worker is open, so that the group's offsets are stable. InitProducerID is what ends one: the broker aborts it.
+func (w *Worker) settle(ctx context.Context) (kafka.TopicsState, error) {
+	cl, err := w.cfg.Connection.Client(ctx, kgo.TransactionalID(w.transactional()), kgo.TransactionTimeout(transactionTimeout))
+	if err != nil {
+		return kafka.TopicsState{}, w.atFirst(err)
+	}
+	defer cl.Close()
+	topics, err := kafka.EnsureTopics(ctx, cl, w.cfg.Topics)
+	if err != nil {
+		return kafka.TopicsState{}, w.atFirst(err)
+	}
+	if topics.Events.Partitions > state.MaxPartition+1 {
+		return kafka.TopicsState{}, fatal{fmt.Errorf("topic %s has %d partitions, the store holds at most %d", topics.Events.Name, topics.Events.Partitions, state.MaxPartition+1)}
+	}
+	if _, _, err := cl.ProducerID(ctx); err != nil {
+		return kafka.TopicsState{}, fmt.Errorf("begin as transactional id %s: %w", w.transactional(), err)
+	}
+	return topics, nil
+}
+
+// atFirst makes an error fatal as long as nothing has ever worked: an address or a setting is wrong, and somebody waits to
+// be told. Later the broker may be about to come back.
+func (w *Worker) atFirst(err error) error {
+	if w.status.everReady() {
+		return err
+	}
+	return fatal{err}
+}
+
+// newIncarnation names a client's life. It is random and not counted: a store put back from a copy would count again.
+func newIncarnation() (uint64, error) {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return 0, fmt.Errorf("draw an incarnation: %w", err)
+	}
+	return binary.BigEndian.Uint64(b[:]), nil
+}
+
+// leave tells the group that this member is gone: a static member's client never does, and its partitions would wait for the
+// session's timeout. A failure costs that wait and nothing else.
+func (w *Worker) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer cancel()
+	cl, err := kgo.NewClient(w.cfg.Connection.Options()...)
+	if err != nil {
+		w.cfg.Log.Warn("the group is left by timeout", "error", err)
+		return
+	}
+	defer cl.Close()
+	left, err := kadm.NewClient(cl).LeaveGroup(ctx, kadm.LeaveGroup(w.cfg.Group).InstanceIDs(w.cfg.Instance).Reason("processor stops"))
+	if err == nil {
+		err = left.Error()
+	}
+	if err != nil {
+		w.cfg.Log.Warn("the group is left by timeout", "error", err)
+		return
+	}
+	w.cfg.Log.Info("left the group", "group", w.cfg.Group)
+}
