@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/stampede-rewards/stampede/internal/ndjson"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
@@ -20,9 +21,6 @@ type simulate struct {
 	Events      string `type:"existingfile" default:"-" help:"The events, one CloudEvent a line; - is stdin."`
 	DeadLetters string `help:"Where to write the lines that can't be processed, with their reasons."`
 }
-
-// maxLineBytes bounds a line: an event of the largest size, and what NDJSON puts around it.
-const maxLineBytes = campaign.DefaultEventBytes + 64<<10
 
 // Run is called by main.
 func (s *simulate) Run(ctx context.Context) (err error) {
@@ -72,21 +70,21 @@ func newSimulation(set *campaign.Set, out, deadLetters io.Writer) *simulation {
 }
 
 func (s *simulation) run(ctx context.Context, in io.Reader) error {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, maxLineBytes)
-	for n := 1; lines.Scan(); n++ {
+	lines := ndjson.NewReader(in, campaign.DefaultEventBytes)
+	for {
+		line, n, cut, err := lines.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if len(lines.Bytes()) == 0 {
-			continue
-		}
-		if err := s.line(n, lines.Bytes()); err != nil {
+		if err := s.line(n, line, cut); err != nil {
 			return err
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read events: %w", err)
 	}
 	fmt.Fprintf(os.Stderr, "%d events of %d users: %d rewards, %d dead letters\n", s.events, len(s.ledgers), s.rewards, s.rejected)
 	return nil
@@ -94,23 +92,33 @@ func (s *simulation) run(ctx context.Context, in io.Reader) error {
 
 // envelope is what a file says in the place of a Kafka record's key and timestamp.
 type envelope struct {
-	Subject      string    `json:"subject"`
-	Time         time.Time `json:"time"`
-	RecordedTime time.Time `json:"recordedtime"`
+	Subject      string `json:"subject"`
+	Time         string `json:"time"`
+	RecordedTime string `json:"recordedtime"`
 }
 
-func (s *simulation) line(n int, line []byte) error {
-	s.events++
-	var e envelope
-	if json.Unmarshal(line, &e) == nil { // what can't be read is told by the decoder, with its reason
-		clock := e.RecordedTime
-		if clock.IsZero() {
-			clock = e.Time
-		}
-		if !clock.IsZero() {
-			s.clock = max(s.clock, clock.UnixMilli()) // E2: it never runs backwards
+// clock is when the event was recorded, else when it happened; 0 if neither can be read.
+func (e envelope) clock() int64 {
+	for _, s := range []string{e.RecordedTime, e.Time} {
+		if t, err := time.Parse(time.RFC3339, s); err == nil {
+			return t.UnixMilli()
 		}
 	}
+	return 0
+}
+
+func (s *simulation) line(n int, line []byte, cut bool) error {
+	s.events++
+	if cut {
+		return s.reject(n, line, &campaign.Rejection{
+			Reason: campaign.ReasonTooLarge, Detail: fmt.Sprintf("the line is longer than %d bytes; this is its beginning", campaign.DefaultEventBytes),
+		})
+	}
+	var e envelope
+	if json.Unmarshal(line, &e) != nil {
+		e = envelope{Subject: "unknown"} // the decoder tells what is wrong with the line
+	}
+	s.clock = max(s.clock, e.clock()) // E2: it never runs backwards
 	rejection := s.decoder.Decode(&campaign.Record{Key: []byte(e.Subject), Value: line, Clock: s.clock}, &s.event)
 	if rejection != nil {
 		return s.reject(n, line, rejection)

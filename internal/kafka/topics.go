@@ -36,6 +36,7 @@ type TopicsConfig struct {
 	Names             Topics
 	Partitions        int32 // of events and changelog, default 6; the others get as many
 	ReplicationFactor int16 // default -1: the broker's own default
+	EventBytes        int   // the largest event's value (E6), default 1 MiB; a topic that exists may differ
 	LedgerBytes       int   // the largest ledger (E7), default 1 MiB
 }
 
@@ -46,6 +47,9 @@ func (c TopicsConfig) withDefaults() TopicsConfig {
 	}
 	if c.ReplicationFactor == 0 {
 		c.ReplicationFactor = -1
+	}
+	if c.EventBytes == 0 {
+		c.EventBytes = 1 << 20
 	}
 	if c.LedgerBytes == 0 {
 		c.LedgerBytes = 1 << 20
@@ -122,6 +126,7 @@ func (c TopicsConfig) events() spec {
 			"message.timestamp.type": "LogAppendTime",
 			"cleanup.policy":         "delete",
 			"retention.ms":           milliseconds(week),
+			"max.message.bytes":      strconv.Itoa(c.EventBytes + recordOverhead),
 		},
 		required: []requirement{
 			exactly("message.timestamp.type", "LogAppendTime", "the broker's time of arrival is the only clock; a producer's own could be wrong or run backwards"),
@@ -328,10 +333,10 @@ func number(value string) int64 {
 func (s TopicsState) BatchBytes() kgo.Opt {
 	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
 		for _, t := range []Topic{s.Events, s.Rewards, s.Changelog, s.DeadLetters} {
-			if t.Name == topic {
+			if t.Name == topic && topic != "" {
 				return t.MaxMessageBytes
 			}
 		}
-		return smallestLetter // the library asks for its own bounds' sake: no topic has an empty name
+		return smallestLetter // the library asks about the empty name, for its own bounds' sake
 	})
 }

@@ -29,6 +29,9 @@ func (c Config) withDefaults() Config {
 // Generator draws events.
 type Generator struct{ cfg Config }
 
+// busyShare is how rare a busy user is: one in so many sends half of the events.
+const busyShare = 10
+
 // New returns a generator.
 func New(cfg Config) Generator { return Generator{cfg.withDefaults()} }
 
@@ -38,7 +41,11 @@ func (g Generator) Event(k uint64, at time.Time) (user string, value []byte) {
 	if g.cfg.Odd && k > 0 && r.IntN(50) == 0 {
 		return g.Event(k-1-uint64(r.IntN(int(min(k, 1000)))), at) //nolint:gosec // small and positive
 	}
-	user = fmt.Sprintf("user-%06d", r.IntN(g.cfg.Users))
+	users := g.cfg.Users
+	if r.IntN(2) == 0 {
+		users = max(1, users/busyShare)
+	}
+	user = fmt.Sprintf("user-%06d", r.IntN(users))
 	age := time.Duration(r.Int64N(int64(g.cfg.Days) * int64(24*time.Hour)))
 	if g.cfg.Odd {
 		switch r.IntN(400) {

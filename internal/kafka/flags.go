@@ -1,0 +1,35 @@
+package kafka
+
+// EventsFlags are the command-line flags of a program that only writes events. The tags are kong's.
+type EventsFlags struct {
+	Brokers           string `env:"STAMPEDE_BROKERS" default:"localhost:9092" placeholder:"HOST:PORT,..." help:"Kafka's brokers (${env}; default ${default})."`
+	EventsTopic       string `env:"STAMPEDE_EVENTS_TOPIC" default:"events" placeholder:"NAME" help:"The topic of events (${default})."`
+	Partitions        int32  `env:"STAMPEDE_PARTITIONS" default:"6" help:"Partitions of topics that are missing and are made (${default})."`
+	ReplicationFactor int16  `env:"STAMPEDE_REPLICATION_FACTOR" default:"-1" placeholder:"N" help:"Replicas of topics that are made; -1 is the brokers' own default (${default})."`
+}
+
+// Connection is how to reach the brokers that were named.
+func (f EventsFlags) Connection() (Connection, error) {
+	brokers, err := ParseBrokers(f.Brokers)
+	return Connection{Brokers: brokers}, err
+}
+
+// Topics is the events topic and how it is made.
+func (f EventsFlags) Topics() TopicsConfig {
+	return TopicsConfig{Names: Topics{Events: f.EventsTopic}, Partitions: f.Partitions, ReplicationFactor: f.ReplicationFactor}
+}
+
+// Flags are the flags of a program that needs all topics.
+type Flags struct {
+	EventsFlags
+	RewardsTopic     string `env:"STAMPEDE_REWARDS_TOPIC" default:"rewards" placeholder:"NAME" help:"The topic of rewards (${default})."`
+	ChangelogTopic   string `env:"STAMPEDE_CHANGELOG_TOPIC" default:"changelog" placeholder:"NAME" help:"The topic of ledgers (${default})."`
+	DeadLettersTopic string `env:"STAMPEDE_DEAD_LETTERS_TOPIC" default:"dead-letters" placeholder:"NAME" help:"The topic of records that can't be processed (${default})."`
+}
+
+// Topics is all topics and how they are made.
+func (f Flags) Topics() TopicsConfig {
+	cfg := f.EventsFlags.Topics()
+	cfg.Names = Topics{Events: f.EventsTopic, Rewards: f.RewardsTopic, Changelog: f.ChangelogTopic, DeadLetters: f.DeadLettersTopic}
+	return cfg
+}
