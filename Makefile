@@ -9,8 +9,8 @@ FUZZ_TIME ?= 5s
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## the example campaigns over the example events
-	go run ./cmd/processor simulate --campaigns deploy/campaigns --events deploy/example-events.ndjson
+demo: ## a broker, events, a processor and rewards in one process; Ctrl-C ends it
+	go run ./cmd/processor demo
 
 test: check race fuzz ## everything: formatting, vet, lint, tests with the race detector, fuzz targets for a few seconds each
 

@@ -16,6 +16,8 @@ import (
 
 // commands are the subcommands: flags, help and environment are declared here and nowhere else.
 type commands struct {
+	Demo     demo     `cmd:"" help:"Show everything at once: a broker, events, a processor and the rewards, with nothing else installed."`
+	Run      run      `cmd:"" help:"Work on the events of a Kafka until told to stop."`
 	Check    check    `cmd:"" help:"Read campaign files and report every mistake with its place."`
 	Simulate simulate `cmd:"" help:"Run campaigns over a file of events, without Kafka."`
 }
@@ -23,12 +25,12 @@ type commands struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if code := run(ctx); code != 0 {
+	if code := runCommand(ctx); code != 0 {
 		os.Exit(code)
 	}
 }
 
-func run(ctx context.Context) int {
+func runCommand(ctx context.Context) int {
 	var c commands
 	k := kong.Parse(&c,
 		kong.Name("processor"),

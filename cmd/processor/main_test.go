@@ -1,17 +1,28 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"processor": main})
 }
 
-// TestTranscripts runs what a user would type: testdata/*.txtar.
+// patience bounds a wait of the transcripts; one that reaches it has failed.
+const patience = 60 * time.Second
+
+// TestTranscripts runs what a user would type, each file on a broker of its own: testdata/*.txtar.
 func TestTranscripts(t *testing.T) {
 	deploy, err := os.Getwd()
 	if err != nil {
@@ -19,9 +30,55 @@ func TestTranscripts(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await": await,
+		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("DEPLOY", deploy+"/../../deploy")
-			return nil
+			broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
+			if err != nil {
+				return err
+			}
+			e.Defer(func() {
+				if err := broker.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			e.Setenv("STAMPEDE_BROKERS", strings.Join(broker.Brokers(), ","))
+			listen, err := freeAddress()
+			e.Setenv("LISTEN", listen)
+			return err
 		},
 	})
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// await URL FILE waits until a URL answers 200 and writes the answer to a file.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: await URL FILE")
+	}
+	last := ""
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		answer, err := http.Get(args[0])
+		if err != nil {
+			last = err.Error()
+			continue
+		}
+		body, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err == nil && answer.StatusCode == http.StatusOK {
+			ts.Check(os.WriteFile(ts.MkAbs(args[1]), body, 0o600))
+			return
+		}
+		last = fmt.Sprint(answer.Status, " ", string(body), err)
+	}
+	ts.Fatalf("%s: %s", args[0], last)
 }

@@ -103,6 +103,7 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.MaxBufferedRecords(producedRecords(w.cfg.CycleRecords)),
 		topics.BatchBytes(),
+		kgo.WithHooks(w.cfg.ClientMetrics.Hook()),
 	)
 	client, err := kgo.NewGroupTransactSession(options...)
 	if err != nil {

@@ -32,8 +32,9 @@ type Config struct {
 	CycleBytes         int64         // default 16 MiB: or as many bytes of values
 	CheckpointInterval time.Duration // default 5 s
 
-	Metrics *Metrics     // default none that anybody reads
-	Log     *slog.Logger // default none
+	Metrics       *Metrics             // default none that anybody reads
+	ClientMetrics *kafka.ClientMetrics // the same
+	Log           *slog.Logger         // default none
 }
 
 func (c Config) withDefaults() Config {
@@ -57,6 +58,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics()
+	}
+	if c.ClientMetrics == nil {
+		c.ClientMetrics = &kafka.ClientMetrics{}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

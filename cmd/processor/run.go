@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/docker/go-units"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/stream"
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+	"github.com/stampede-rewards/stampede/pkg/state"
+)
+
+// run works on a Kafka until it is told to stop.
+type run struct {
+	kafka.Flags
+	Campaigns string `env:"STAMPEDE_CAMPAIGNS" type:"existingdir" required:"" help:"The directory of campaign files."`
+	State     string `env:"STAMPEDE_STATE" required:"" placeholder:"DIR" help:"The store of this process, made if it is missing. Every process has its own."`
+	Group     string `env:"STAMPEDE_GROUP" default:"stampede" placeholder:"NAME" help:"The consumer group; processes of one group share the work (${default})."`
+	Instance  string `env:"STAMPEDE_INSTANCE" placeholder:"NAME" help:"This process's name in the group, the same after every restart (default: the store's id)."`
+
+	CommitInterval     time.Duration `env:"STAMPEDE_COMMIT_INTERVAL" default:"50ms" help:"How long a transaction collects events: shorter is quicker, longer is cheaper (${default})."`
+	CheckpointInterval time.Duration `env:"STAMPEDE_CHECKPOINT_INTERVAL" default:"5s" help:"How often ledgers go from the journal to their keys (${default})."`
+	Memory             size          `env:"STAMPEDE_MEMORY" default:"256MiB" placeholder:"SIZE" help:"What the store may hold in memory, at least 16MiB (${default})."`
+	Sync               bool          `env:"STAMPEDE_SYNC" help:"Wait for the disk with every transaction. Without it a power cut can cost a restart that reads the changelog, and nothing else."`
+
+	Listen string `env:"STAMPEDE_LISTEN" placeholder:"HOST:PORT" help:"Where /metrics, /healthz and /readyz are served (default: 127.0.0.1:9180, or any free port of 127.0.0.1)."`
+	logging
+}
+
+// Validate is called by kong.
+func (r *run) Validate() error {
+	var errs []error
+	if r.CommitInterval < time.Millisecond || r.CommitInterval > time.Second {
+		errs = append(errs, fmt.Errorf("--commit-interval must be from 1ms to 1s, not %s", r.CommitInterval))
+	}
+	if r.CheckpointInterval < 100*time.Millisecond || r.CheckpointInterval > time.Minute {
+		errs = append(errs, fmt.Errorf("--checkpoint-interval must be from 100ms to 1m, not %s", r.CheckpointInterval))
+	}
+	if r.Memory < 16<<20 {
+		errs = append(errs, errors.New("--memory must be at least 16MiB"))
+	}
+	if r.Partitions < 1 {
+		errs = append(errs, errors.New("--partitions must be at least 1"))
+	}
+	return errors.Join(errs...)
+}
+
+// Run is called by main.
+func (r *run) Run(ctx context.Context) error {
+	log := r.logger()
+	connection, err := r.Connection()
+	if err != nil {
+		return err
+	}
+	connection.Log = log
+	campaigns, err := campaign.Load(os.DirFS(r.Campaigns), ".")
+	if err != nil {
+		return err
+	}
+	p, err := newProcess(stream.Config{
+		Connection: connection, Topics: r.Topics(), Campaigns: campaigns, Group: r.Group, Instance: r.Instance,
+		CommitInterval: r.CommitInterval, CheckpointInterval: r.CheckpointInterval, Log: log,
+	}, state.Config{Dir: r.State, MemoryBytes: int64(r.Memory), Sync: r.Sync, Log: log}, r.Listen)
+	if err != nil {
+		return err
+	}
+	log.Info("processor starts", "brokers", connection.Brokers, "campaigns", len(campaigns.Campaigns()), "state", r.State, "group", r.Group, "listen", p.server.address())
+	err = p.run(ctx)
+	if err == nil {
+		log.Info("processor has stopped in order")
+	}
+	return err
+}
+
+// process is a worker with its store and its HTTP server.
+type process struct {
+	store  *state.Store
+	worker *stream.Worker
+	server *server
+}
+
+// newProcess opens the store and the port. What it returns is to be run, which closes both.
+func newProcess(cfg stream.Config, store state.Config, listen string) (*process, error) {
+	var err error
+	p := &process{}
+	if p.store, err = state.Open(store); err != nil {
+		return nil, err
+	}
+	registry := prometheus.NewRegistry()
+	cfg.Store, cfg.Metrics, cfg.ClientMetrics = p.store, stream.NewMetrics(), &kafka.ClientMetrics{}
+	p.worker = stream.NewWorker(cfg)
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		cfg.Metrics, stream.StoreCollector(p.store))
+	if p.server, err = newServer(listen, prometheus.Gatherers{registry, cfg.ClientMetrics}, p.worker.Status); err != nil {
+		return nil, errors.Join(err, p.store.Close())
+	}
+	return p, nil
+}
+
+// run works until ctx ends, and then ends in order.
+func (p *process) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	working, done := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error {
+		defer done() // /readyz is answered as long as anything is worked on
+		return p.worker.Run(ctx)
+	})
+	g.Go(func() error { return p.server.run(working) })
+	return errors.Join(g.Wait(), p.store.Close())
+}
+
+// logging is how much is logged and in which form.
+type logging struct {
+	LogLevel  slog.Level `env:"STAMPEDE_LOG_LEVEL" default:"info" help:"debug, info, warn or error (${default})."`
+	LogFormat string     `env:"STAMPEDE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json, or auto: text on a terminal, else json (${default})."`
+}
+
+// logger writes to stderr.
+func (l logging) logger() *slog.Logger {
+	options := &slog.HandlerOptions{Level: l.LogLevel}
+	text := l.LogFormat == "text" || l.LogFormat == "auto" && term.IsTerminal(int(os.Stderr.Fd())) //nolint:gosec // a descriptor is an int
+	if text {
+		return slog.New(slog.NewTextHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+}
+
+// size is a number of bytes, written like 256MiB.
+type size int64
+
+// Decode is called by kong.
+func (s *size) Decode(ctx *kong.DecodeContext) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("size", &text); err != nil {
+		return err
+	}
+	n, err := units.RAMInBytes(text)
+	*s = size(n)
+	if err != nil {
+		return fmt.Errorf("%q is no size: write for example 256MiB", text)
+	}
+	return nil
+}
