@@ -1,47 +1,19 @@
 package campaign
 
 import (
-	"encoding/base64"
 	"encoding/json"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/stampede-rewards/stampede/internal/workload"
 )
 
-// brokenRecord is one row of testdata/broken-records.json: a record that must go to the dead letters, and why. The file is
-// also read by the tests of the runtime.
-type brokenRecord struct {
-	Name    string            `json:"name"`
-	Key     string            `json:"key"`     // base64 where it begins with "base64:"
-	Value   string            `json:"value"`   // base64 where it begins with "base64:"
-	Repeat  int               `json:"repeat"`  // how often the value's "%" is repeated, for the large ones
-	Headers map[string]string `json:"headers"` // none is a structured event
-	Reason  Reason            `json:"reason"`
-}
-
-func unpack(t *testing.T, s string) []byte {
-	t.Helper()
-	encoded, ok := strings.CutPrefix(s, "base64:")
-	if !ok {
-		return []byte(s)
-	}
-	b, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func TestE6EveryBrokenRecordHasItsReason(t *testing.T) {
-	src, err := os.ReadFile("testdata/broken-records.json")
+	table, err := workload.Broken()
 	if err != nil {
-		t.Fatal(err)
-	}
-	var table []brokenRecord
-	if err := json.Unmarshal(src, &table); err != nil {
 		t.Fatal(err)
 	}
 	if len(table) < 30 {
@@ -56,12 +28,11 @@ func TestE6EveryBrokenRecordHasItsReason(t *testing.T) {
 		t.Fatal(err)
 	}
 	engine := NewEngine(set, 0)
-	clock := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli()
+	clock := workload.BrokenClock.UnixMilli()
 	var d Decoder
 	var ev Event
 	for _, b := range table {
-		value := unpack(t, strings.ReplaceAll(b.Value, "%", strings.Repeat("x", b.Repeat)))
-		rec := &Record{Key: unpack(t, b.Key), Value: value, Clock: clock}
+		rec := &Record{Key: b.Key, Value: b.Value, Clock: clock}
 		for k, v := range b.Headers {
 			rec.Headers = append(rec.Headers, Header{k, []byte(v)})
 		}
@@ -76,7 +47,7 @@ func TestE6EveryBrokenRecordHasItsReason(t *testing.T) {
 		switch {
 		case rejection == nil:
 			t.Errorf("%s: it was taken", b.Name)
-		case rejection.Reason != b.Reason:
+		case string(rejection.Reason) != b.Reason:
 			t.Errorf("%s: %v, want %s", b.Name, rejection, b.Reason)
 		case len(rejection.Detail) == 0 || len(rejection.Detail) > 1000:
 			t.Errorf("%s: a detail of %d bytes", b.Name, len(rejection.Detail))
