@@ -44,12 +44,17 @@ type bench struct {
 // newBench has an embedded broker of its own.
 func newBench(t *testing.T) *bench {
 	t.Helper()
+	return newBenchWith(t, kafka.TopicsConfig{})
+}
+
+func newBenchWith(t *testing.T, topics kafka.TopicsConfig) *bench {
+	t.Helper()
 	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { broker.Close() })
-	return newBenchOn(t, kafka.Connection{Brokers: broker.Brokers()}, kafka.TopicsConfig{})
+	return newBenchOn(t, kafka.Connection{Brokers: broker.Brokers()}, topics)
 }
 
 var benches atomic.Int64
@@ -77,13 +82,18 @@ func newBenchOn(t *testing.T, c kafka.Connection, topics kafka.TopicsConfig) *be
 	if b.campaigns, err = campaign.Load(os.DirFS("../../deploy"), "campaigns"); err != nil {
 		t.Fatal(err)
 	}
-	if b.client, err = c.Client(t.Context()); err != nil {
+	asking, err := c.Client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asking.Close()
+	if b.topics, err = kafka.EnsureTopics(t.Context(), asking, topics); err != nil {
+		t.Fatal(err)
+	}
+	if b.client, err = c.Client(t.Context(), b.topics.BatchBytes()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.client.Close)
-	if b.topics, err = kafka.EnsureTopics(t.Context(), b.client, topics); err != nil {
-		t.Fatal(err)
-	}
 	return b
 }
 

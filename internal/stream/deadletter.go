@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -57,6 +56,10 @@ func (rs records) deadLetters(r *kgo.Record, why *campaign.Rejection) []*kgo.Rec
 	return letters
 }
 
+// addedHeaders is how many headers a dead letter of one part has beside its record's: the place, which is three, time, reason and
+// detail.
+const addedHeaders = 6
+
 // headerOverhead is the most that a header's two lengths take.
 const headerOverhead = 10
 
@@ -102,11 +105,7 @@ func WholeRecord(letters []*kgo.Record) (*kgo.Record, error) {
 // ownRecord is a dead letter without the headers that were added.
 func ownRecord(l *kgo.Record) *kgo.Record {
 	r := &kgo.Record{Key: l.Key, Value: l.Value}
-	own := len(l.Headers)
-	for own > 0 && strings.HasPrefix(l.Headers[own-1].Key, "stampede_") {
-		own--
-	}
-	if own > 0 {
+	if own := len(l.Headers) - addedHeaders; own > 0 {
 		r.Headers = l.Headers[:own]
 	}
 	return r

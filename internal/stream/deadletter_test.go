@@ -1,0 +1,95 @@
+package stream_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/stream"
+	"github.com/stampede-rewards/stampede/internal/workload"
+)
+
+// Every broken record goes to the dead letters with its bytes and its reason, and every good one counts: the judge
+// compares the bytes, this test the reasons with what the table says.
+func TestBrokenRecordsAmongGoodOnes(t *testing.T) {
+	broken, err := workload.Broken()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBenchWith(t, kafka.TopicsConfig{EventBytes: 32 << 20})
+	reasons := map[string]string{} // by place
+	good := 0
+	for _, row := range broken {
+		r := &kgo.Record{Topic: b.topics.Events.Name, Key: row.Key, Value: row.Value, Timestamp: workload.BrokenClock}
+		for name, value := range row.Headers {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
+		}
+		user := fmt.Sprintf("user-%d", good)
+		birth := &kgo.Record{
+			Topic: b.topics.Events.Name, Key: []byte(user), Timestamp: workload.BrokenClock,
+			Value: fmt.Appendf(nil, `{"specversion":"1.0","id":"1","source":"/app","type":"birth.reported","subject":%q,"time":"2026-03-01T10:00:00Z"}`, user),
+		}
+		good++
+		if err := b.client.ProduceSync(t.Context(), birth, r).FirstErr(); err != nil {
+			t.Fatalf("%s: %v", row.Name, err)
+		}
+		reasons[fmt.Sprintf("%d@%d", r.Partition, r.Offset)] = row.Reason
+	}
+	b.end(b.work("a"))
+	if v := b.judge(b.dir("a")); v.Rewards != good || v.DeadLetters != len(broken) {
+		t.Errorf("%d good and %d broken records were judged: %s", good, len(broken), v)
+	}
+	ends, err := b.connection.Ends(t.Context(), b.topics.DeadLetters.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, end := range ends {
+		if err := b.connection.ReadCommitted(context.Background(), kafka.Span{Topic: b.topics.DeadLetters.Name, Partition: n, End: end}, func(r *kgo.Record) (bool, error) {
+			place := stream.Header(r, "stampede_partition") + "@" + stream.Header(r, "stampede_offset")
+			if got := stream.Header(r, "stampede_reason"); got != reasons[place] {
+				t.Errorf("dead letter of %s has the reason %q, wanted %q", place, got, reasons[place])
+			}
+			if stream.Header(r, "stampede_topic") != b.topics.Events.Name || stream.Header(r, "stampede_detail") == "" || stream.Header(r, "stampede_timestamp") == "" {
+				t.Errorf("dead letter of %s lacks a header: %v", place, r.Headers)
+			}
+			return true, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestALargeRecordIsPutTogetherFromItsParts(t *testing.T) {
+	part := func(i, of int, value []byte) *kgo.Record {
+		return &kgo.Record{Topic: "dead-letters", Value: value, Headers: []kgo.RecordHeader{{Key: "stampede_part", Value: fmt.Appendf(nil, "%d/%d", i, of)}}}
+	}
+	for _, c := range []struct {
+		name    string
+		letters []*kgo.Record
+	}{
+		{"none", nil},
+		{"a part is missing", []*kgo.Record{part(1, 3, []byte("a")), part(3, 3, []byte("c"))}},
+		{"out of order", []*kgo.Record{part(2, 2, []byte("b")), part(1, 2, []byte("a"))}},
+		{"no record", []*kgo.Record{part(1, 2, []byte("a")), part(2, 2, []byte("b"))}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if r, err := stream.WholeRecord(c.letters); err == nil {
+				t.Errorf("it became %v", r)
+			}
+		})
+	}
+	// Headers of the record's own that look like ours stay.
+	own := []kgo.RecordHeader{{Key: "a", Value: []byte("1")}, {Key: "stampede_reason", Value: []byte("mine")}}
+	ours := []kgo.RecordHeader{
+		{Key: "stampede_topic"}, {Key: "stampede_partition"}, {Key: "stampede_offset"},
+		{Key: "stampede_timestamp"}, {Key: "stampede_reason"}, {Key: "stampede_detail"},
+	}
+	r, err := stream.WholeRecord([]*kgo.Record{{Key: []byte("k"), Value: []byte("v"), Headers: slices.Concat(own, ours)}})
+	if err != nil || len(r.Headers) != 2 || string(r.Headers[1].Value) != "mine" {
+		t.Errorf("%v, %v", r, err)
+	}
+}
