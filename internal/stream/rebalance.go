@@ -82,6 +82,7 @@ func (s *session) onAssigned(ctx context.Context, client *kgo.Client, assigned m
 	if s.closing || s.failed != nil {
 		return
 	}
+	s.member, _ = client.GroupMetadata()
 	if s.revoked {
 		s.revoked = false
 		s.mu.Unlock()

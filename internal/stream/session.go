@@ -51,6 +51,7 @@ type session struct {
 	partitions map[int32]*partition
 	opening    map[int32]*opening
 	opened     []*opening // done, to be taken in by the loop
+	member     string     // the group's id of this client, empty before it has joined
 	revoked    bool       // the client holds that it must abort: see rebalance.go
 	failed     error      // the first reason to give up this client
 	closing    bool
@@ -189,8 +190,7 @@ func (s *session) fetchError(f kgo.FetchError) error {
 	case errors.Is(f.Err, context.Canceled), errors.Is(f.Err, context.DeadlineExceeded):
 		return nil
 	case errors.Is(f.Err, kerr.FencedInstanceID):
-		return fatal{fmt.Errorf("two processors run with the same instance id %q in group %s, and the other one came later: "+
-			"give each a store of its own (a copied store has the same id)", s.cfg.Instance, s.cfg.Group)}
+		return s.replacedError()
 	case errors.Is(f.Err, kerr.OffsetOutOfRange):
 		return fatal{fmt.Errorf("events at the committed offset of %s/%d are gone, the topic's retention removed them before they were processed: "+
 			"find out which were lost, then commit a new offset for group %s by kafka-consumer-groups.sh --reset-offsets", f.Topic, f.Partition, s.cfg.Group)}

@@ -73,6 +73,8 @@ const (
 	// from one to the other until a cycle commits.
 	discardWaitMin = 50 * time.Millisecond
 	discardWaitMax = 5 * time.Second
+	// replacedTimeout bounds the question whether another process has this one's name. It is asked again after the next discard.
+	replacedTimeout = 2 * time.Second
 	// leaveTimeout bounds how long a graceful stop asks the group to hand over at once; after that the session's timeout does it.
 	leaveTimeout = 5 * time.Second
 )
@@ -144,11 +146,44 @@ func (w *Worker) runSession(ctx context.Context) (committed bool, err error) {
 	defer func() { w.status.sessionEnded() }()
 	if err := s.run(ctx); err != nil {
 		s.discard()
+		if w.replaced(ctx, s.member) {
+			err = w.replacedError()
+		}
 		return s.sequence > 0, err
 	}
 	s.close()
 	w.leave(ctx)
 	return s.sequence > 0, nil
+}
+
+// replaced asks whether the group has another member of this worker's name than the one that was discarded: then another process
+// runs with it, and each new client of one makes the other's useless, for ever. The answer may be unknown, which is no.
+func (w *Worker) replaced(ctx context.Context, member string) bool {
+	if member == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), replacedTimeout)
+	defer cancel()
+	cl, err := kgo.NewClient(w.cfg.Connection.Options()...)
+	if err != nil {
+		return false
+	}
+	defer cl.Close()
+	groups, err := kadm.NewClient(cl).DescribeGroups(ctx, w.cfg.Group)
+	if err != nil {
+		return false
+	}
+	for _, m := range groups[w.cfg.Group].Members {
+		if m.InstanceID != nil && *m.InstanceID == w.cfg.Instance {
+			return m.MemberID != member
+		}
+	}
+	return false
+}
+
+func (w *Worker) replacedError() error {
+	return fatal{fmt.Errorf("two processors run with the same instance id %q in group %s, and the other one came later: "+
+		"give each a store of its own (a copied store has the same id)", w.cfg.Instance, w.cfg.Group)}
 }
 
 // settle brings Kafka into the state that a session begins from: the topics are there and right, and no transaction of an earlier
