@@ -73,7 +73,7 @@ func (s *Store) Prepare(entries []Prepared) (err error) {
 		j.bytes += int64(len(*scratch))
 		written += int64(len(*scratch))
 	}
-	if err := s.commit(batch, s.sync); err != nil {
+	if err := s.commit(batch, pebble.Sync); err != nil {
 		s.forgetJournals(entries)
 		return fmt.Errorf("prepare transaction %s: %w", entries[0].Transaction, err)
 	}

@@ -97,7 +97,7 @@ func (r *Restore) Finish(pos Position) (err error) {
 	if err := s.checkpointBatch(batch, p, pos, r.left()); err != nil {
 		return fmt.Errorf("restore partition %d: %w", p, err)
 	}
-	if err := s.commit(batch, pebble.Sync); err != nil {
+	if err := s.durably(func() error { return batch.Commit(pebble.Sync) }); err != nil {
 		s.forgetJournal(p)
 		return fmt.Errorf("restore partition %d: %w", p, err)
 	}
@@ -172,7 +172,7 @@ func (r *Restore) mark() error {
 	}
 	pos.Restoring = true
 	value := encodePosition(nil, pos)
-	err = s.guard(func() error { return s.db.Set(positionKey(r.partition), value, pebble.Sync) })
+	err = s.durably(func() error { return s.db.Set(positionKey(r.partition), value, pebble.Sync) })
 	if err != nil {
 		return fmt.Errorf("mark the position: %w", err)
 	}

@@ -35,7 +35,7 @@ type Config struct {
 	Dir         string       // the directory of the store, created if absent; required
 	FS          vfs.FS       // default the disk; tests use vfs.NewMem and vfs.NewCrashableMem
 	MemoryBytes int64        // default 256 MiB, at least 16 MiB: block cache, memtables and the overlay share together
-	Sync        bool         // default false: Prepare does not wait for the disk, and only a power cut can lose entries
+	Sync        bool         // default false: what Prepare writes has reached the kernel and not the disk; a power cut can lose entries, a killed process none
 	Log         *slog.Logger // default none
 }
 
@@ -76,8 +76,8 @@ type Store struct {
 	dir           string
 	id            string
 	overlayBytes  int64
-	restoreBuffer int                  // bytes; RestoreBufferBytes but in tests
-	sync          *pebble.WriteOptions // of the journal
+	restoreBuffer int        // bytes; RestoreBufferBytes but in tests
+	relaxed       *relaxedFS // of Pebble; nil with Config.Sync
 	options       *pebble.Options
 	counters      *counters
 
@@ -113,12 +113,13 @@ func open(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		lock: lock, fs: cfg.FS, dir: cfg.Dir, sync: pebble.NoSync, counters: &counters{},
+		lock: lock, fs: cfg.FS, dir: cfg.Dir, counters: &counters{},
 		overlayBytes: cfg.MemoryBytes / overlayShare, restoreBuffer: RestoreBufferBytes,
 		journals: map[int32]*journal{},
 	}
-	if cfg.Sync {
-		s.sync = pebble.Sync
+	if !cfg.Sync {
+		s.relaxed = &relaxedFS{FS: cfg.FS}
+		cfg.FS = s.relaxed
 	}
 	s.keys.New = func() any { return new([]byte) }
 	s.buffers.New = func() any { return new([]byte) }
@@ -191,7 +192,7 @@ func (s *Store) identify() error {
 			return fmt.Errorf("make an id: %w", err)
 		}
 		s.id = hex.EncodeToString(id[:])
-		return s.guard(func() error { return s.db.Set(identityKey(), encodeIdentity(id), pebble.Sync) })
+		return s.durably(func() error { return s.db.Set(identityKey(), encodeIdentity(id), pebble.Sync) })
 	}
 	if err != nil {
 		return fmt.Errorf("read the id: %w", err)

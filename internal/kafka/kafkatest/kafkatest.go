@@ -82,8 +82,11 @@ func Shared(tb testing.TB) *Broker {
 	return shared
 }
 
-// Main runs a package's tests and stops the shared broker.
-func Main(m *testing.M) {
+// Main runs a package's tests, stops the shared broker and exits.
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run does the same and returns what to exit with.
+func Run(m *testing.M) int {
 	code := m.Run()
 	sharedMu.Lock()
 	defer sharedMu.Unlock()
@@ -93,7 +96,7 @@ func Main(m *testing.M) {
 			code = max(code, 1)
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // begin takes the first way that works.

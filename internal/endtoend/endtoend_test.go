@@ -1,0 +1,218 @@
+package endtoend
+
+import (
+	"context"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stampede-rewards/stampede/internal/judge"
+	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/kafka/kafkatest"
+	"github.com/stampede-rewards/stampede/internal/workload"
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+	"github.com/stampede-rewards/stampede/pkg/state"
+)
+
+var seed = flag.Uint64("seed", 0, "of the moments at which processes are killed; 0 draws one")
+
+const campaignsDir = "../../deploy/campaigns"
+
+// installation is topics, a group and the campaigns.
+type installation struct {
+	judge.Case
+	t    *testing.T
+	args []string // of a processor
+}
+
+func newInstallation(t *testing.T, name string) *installation {
+	t.Helper()
+	broker := kafkatest.Shared(t)
+	in := &installation{t: t, Case: judge.Case{Connection: kafka.Connection{Brokers: broker.Addresses()}, Group: name}}
+	var err error
+	if in.Campaigns, err = campaign.Load(os.DirFS(campaignsDir), "."); err != nil {
+		t.Fatal(err)
+	}
+	cl, err := in.Connection.Client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	names := kafka.Topics{Events: name + "-events", Rewards: name + "-rewards", Changelog: name + "-changelog", DeadLetters: name + "-dead-letters"}
+	if in.Topics, err = kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Names: names, Partitions: 6}); err != nil {
+		t.Fatal(err)
+	}
+	in.args = []string{
+		"--brokers", strings.Join(broker.Addresses(), ","), "--campaigns", campaignsDir, "--group", in.Group,
+		"--events-topic", names.Events, "--rewards-topic", names.Rewards, "--changelog-topic", names.Changelog, "--dead-letters-topic", names.DeadLetters,
+		"--commit-interval", "20ms", "--checkpoint-interval", "500ms",
+	}
+	return in
+}
+
+func (in *installation) processor(name string) *processor {
+	return newProcessor(in.t, name, append(in.args, "--instance", name)...)
+}
+
+// load produces events until end is called, which returns how many there were.
+func (in *installation) load(users, rate int, count uint64) (sent func() uint64, end func() uint64) {
+	in.t.Helper()
+	cl, err := in.Connection.Client(in.t.Context(), in.Topics.BatchBytes())
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	p := &workload.Producer{
+		Generator: workload.New(workload.Config{Seed: 1, Users: users, Odd: true}), Client: cl, Topic: in.Topics.Events.Name, Rate: rate, Count: count,
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		defer cl.Close()
+		done <- p.Run(ctx)
+	}()
+	in.t.Cleanup(stop)
+	return p.Sent, func() uint64 {
+		stop()
+		if err := <-done; err != nil {
+			in.t.Fatal(err)
+		}
+		return p.Sent()
+	}
+}
+
+func (in *installation) processed() {
+	in.t.Helper()
+	eventually(in.t, "all events are processed", func() bool {
+		remaining, err := in.Remaining(context.Background())
+		return err == nil && remaining == 0
+	})
+}
+
+// judged compares everything, with the stores of processors that have ended.
+func (in *installation) judged(processors ...*processor) judge.Verdict {
+	in.t.Helper()
+	c := in.Case
+	for _, p := range processors {
+		store, err := state.Open(state.Config{Dir: p.dir, MemoryBytes: 16 << 20})
+		if err != nil {
+			in.t.Fatal(err)
+		}
+		defer store.Close()
+		c.Stores = append(c.Stores, store)
+	}
+	v, err := judge.Judge(context.Background(), c)
+	in.t.Logf("judged: %s", v)
+	if err != nil {
+		in.t.Error(err)
+	}
+	return v
+}
+
+// Three processes work, a fourth joins, one leaves in order, and one after the other is killed at random moments, while events
+// keep coming and a reader watches the rewards.
+func TestExactlyOnceWhateverIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
+	const (
+		events = 200_000
+		users  = 20_000
+		kills  = 14
+	)
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	t.Logf("go test ./internal/endtoend -seed %d draws the same moments", *seed)
+	random := rand.New(rand.NewPCG(*seed, 0))
+
+	in := newInstallation(t, "killed")
+	observer, err := judge.Observe(in.Connection, in.Topics.Rewards.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []*processor{in.processor("a"), in.processor("b"), in.processor("c")}
+	for _, p := range all {
+		p.start()
+	}
+	working := all
+	sent, end := in.load(users, 6000, 0)
+	eventually(t, "all three have partitions", func() bool { return all[0].ready() && all[1].ready() && all[2].ready() })
+	for kill := range kills {
+		switch kill {
+		case kills / 3:
+			d := in.processor("d")
+			d.start()
+			all = append(all, d)
+			working = append(working, d)
+		case 2 * kills / 3:
+			all[2].stop()
+			working = []*processor{all[0], all[1], all[3]}
+		}
+		time.Sleep(time.Duration(random.IntN(2500)) * time.Millisecond)
+		victim := working[random.IntN(len(working))]
+		victim.kill()
+		if random.IntN(3) == 0 {
+			time.Sleep(time.Duration(random.IntN(3000)) * time.Millisecond)
+		}
+		victim.start()
+	}
+	eventually(t, "as many events as wanted", func() bool { return sent() >= events })
+	total := end()
+	in.processed()
+	watched := observer.Count()
+	for _, p := range working {
+		p.stop()
+	}
+	v := in.judged(all...)
+	if err := observer.Stop(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d events, %d kills; the reader saw %d of %d rewards while it went on", total, kills, watched, v.Rewards)
+	if v.Events != int(total) || v.Uncommitted != 0 || v.InStores != 6 || v.Rewards < 1000 || v.DeadLetters < 100 { //nolint:gosec // small
+		t.Errorf("too little happened to prove anything: %s", v)
+	}
+}
+
+// A process that was killed has its ledgers in its store: it reads a small part of the changelog, or nothing of it.
+func TestARestartAfterAKillDoesNotReadTheChangelog(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Apache Kafka")
+	}
+	in := newInstallation(t, "restarted")
+	p := in.processor("a")
+	p.start()
+	sent, end := in.load(5000, 0, 60_000)
+	eventually(t, "the events are there", func() bool { return sent() == 60_000 })
+	in.processed()
+	end()
+	ends, err := in.Connection.Ends(t.Context(), in.Topics.Changelog.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changelog int64
+	for _, n := range ends {
+		changelog += n
+	}
+	for range 3 {
+		_, end := in.load(5000, 5000, 0)
+		time.Sleep(700 * time.Millisecond)
+		p.kill()
+		p.start()
+		eventually(t, "the partitions are open", p.ready)
+		read, replayed := p.metric("stampede_changelog_records_read_total"), p.metric("stampede_journal_entries_replayed_total")
+		t.Logf("%.0f journal entries were replayed and %.0f of %d changelog records read", replayed, read, changelog)
+		if read > float64(changelog)/20 {
+			t.Errorf("%.0f of %d changelog records were read", read, changelog)
+		}
+		if replayed == 0 {
+			t.Error("no journal entry was replayed: the kill came when nothing was at stake")
+		}
+		end()
+	}
+	in.processed()
+	p.stop()
+	in.judged(p)
+}

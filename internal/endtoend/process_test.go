@@ -1,0 +1,183 @@
+package endtoend
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stampede-rewards/stampede/internal/kafka/kafkatest"
+)
+
+// binary is the processor, built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "stampede-endtoend-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(dir, "processor")
+	build := exec.Command("go", "build", "-o", binary, "../../cmd/processor")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build the processor:", err)
+		os.Exit(1)
+	}
+	code := kafkatest.Run(m)
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+// processor is one process. It keeps its name and its store over its lives.
+type processor struct {
+	t     *testing.T
+	name  string
+	dir   string
+	args  []string
+	log   *os.File
+	cmd   *exec.Cmd
+	ended chan error
+	lives int
+}
+
+func newProcessor(t *testing.T, name string, args ...string) *processor {
+	t.Helper()
+	p := &processor{t: t, name: name, dir: filepath.Join(t.TempDir(), name), args: args}
+	var err error
+	if p.log, err = os.Create(filepath.Join(t.TempDir(), name+".log")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.cmd != nil {
+			p.kill()
+		}
+		if t.Failed() {
+			t.Logf("%s's log ends:\n%s", p.name, p.tail(8<<10))
+		}
+		p.log.Close()
+	})
+	return p
+}
+
+// start begins a life.
+func (p *processor) start() {
+	p.t.Helper()
+	p.lives++
+	p.cmd = exec.Command(binary, append([]string{"run", "--state", p.dir, "--listen", "127.0.0.1:0", "--log-format", "text"}, p.args...)...)
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.ended = make(chan error, 1)
+	go func(cmd *exec.Cmd, ended chan error) { ended <- cmd.Wait() }(p.cmd, p.ended)
+}
+
+// kill is kill -9. A process that had ended by itself is a defect.
+func (p *processor) kill() {
+	select {
+	case err := <-p.ended:
+		p.t.Errorf("%s has ended by itself: %v", p.name, err)
+	default:
+		if err := p.cmd.Process.Kill(); err != nil {
+			p.t.Errorf("kill %s: %v", p.name, err)
+		}
+		<-p.ended
+	}
+	p.cmd = nil
+}
+
+// stop ends a process in order.
+func (p *processor) stop() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Errorf("stop %s: %v", p.name, err)
+	}
+	if err := <-p.ended; err != nil {
+		p.t.Errorf("%s did not stop in order: %v", p.name, err)
+	}
+	p.cmd = nil
+}
+
+func (p *processor) tail(bytes int) string {
+	log, err := os.ReadFile(p.log.Name())
+	if err != nil {
+		return err.Error()
+	}
+	return string(log[max(0, len(log)-bytes):])
+}
+
+var listening = regexp.MustCompile(`listen=(127\.0\.0\.1:\d+)`)
+
+// url is where the newest life serves a path; empty before it does.
+func (p *processor) url(path string) string {
+	found := listening.FindAllStringSubmatch(p.tail(1<<30), -1)
+	if len(found) < p.lives {
+		return ""
+	}
+	return "http://" + found[len(found)-1][1] + path
+}
+
+func (p *processor) get(path string) (code int, body string) {
+	url := p.url(path)
+	if url == "" {
+		return 0, ""
+	}
+	answer, err := http.Get(url) //nolint:noctx // a test's own process
+	if err != nil {
+		return 0, ""
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, ""
+	}
+	return answer.StatusCode, string(b)
+}
+
+// ready says whether all that is assigned is processed.
+func (p *processor) ready() bool {
+	code, _ := p.get("/readyz")
+	return code == http.StatusOK
+}
+
+// metric is a metric of the newest life, summed over its labels.
+func (p *processor) metric(name string) float64 {
+	_, body := p.get("/metrics")
+	sum := 0.0
+	for line := range strings.Lines(body) {
+		rest, ok := strings.CutPrefix(line, name)
+		if !ok || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		fields := strings.Fields(line)
+		value, err := strconv.ParseFloat(fields[len(fields)-1], 64)
+		if err != nil {
+			p.t.Fatalf("%s: %v", line, err)
+		}
+		sum += value
+	}
+	return sum
+}
+
+// eventually waits for a condition. Nothing is expected to take a fraction of the bound.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	const patience = 3 * time.Minute
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %s", what, patience)
+		}
+	}
+}
