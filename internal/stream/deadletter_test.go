@@ -85,8 +85,12 @@ func TestALargeRecordIsPutTogetherFromItsParts(t *testing.T) {
 	// Headers of the record's own that look like ours stay.
 	own := []kgo.RecordHeader{{Key: "a", Value: []byte("1")}, {Key: "stampede_reason", Value: []byte("mine")}}
 	ours := []kgo.RecordHeader{
-		{Key: "stampede_topic"}, {Key: "stampede_partition"}, {Key: "stampede_offset"},
-		{Key: "stampede_timestamp"}, {Key: "stampede_reason"}, {Key: "stampede_detail"},
+		{Key: "stampede_topic"},
+		{Key: "stampede_partition"},
+		{Key: "stampede_offset"},
+		{Key: "stampede_timestamp"},
+		{Key: "stampede_reason"},
+		{Key: "stampede_detail"},
 	}
 	r, err := stream.WholeRecord([]*kgo.Record{{Key: []byte("k"), Value: []byte("v"), Headers: slices.Concat(own, ours)}})
 	if err != nil || len(r.Headers) != 2 || string(r.Headers[1].Value) != "mine" {

@@ -186,6 +186,8 @@ func (r *Restore) writeFile(path string) (err error) {
 		return err
 	}
 	options := r.store.options.MakeWriterOptions(len(r.store.options.Levels)-1, pebbleFormat.MaxTableFormat())
+	// For the last level a deletion counts as obsolete and is not read: but this file may lie above an older ledger.
+	options.WritingToLowestLevel = false
 	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), options)
 	defer func() { err = errors.Join(err, w.Close()) }()
 	// Where two changes are of one user, the later comes first and the others are skipped.

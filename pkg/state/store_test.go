@@ -154,6 +154,27 @@ func TestRestoreLaterChangesWin(t *testing.T) {
 	f(1000)
 }
 
+// A deletion that a restore writes to a file hides the ledger below it, wherever Pebble puts the file.
+func TestRestoredDeletionsHideOlderLedgers(t *testing.T) {
+	s := mustOpen(t, vfs.NewMem(), "s")
+	s.restoreBuffer = 100
+	var older []Change
+	for i := range 20 {
+		older = append(older, Change{fmt.Sprintf("user-%02d", i), []byte("old")})
+	}
+	must(t, s.Checkpoint(1, Position{Input: 1}, older))
+	must(t, s.db.Flush())
+	r, err := s.Restore(1)
+	must(t, err)
+	for i := range 20 {
+		must(t, r.Add(fmt.Sprintf("user-%02d", i), nil))
+	}
+	must(t, r.Finish(Position{Input: 2}))
+	if c := contentOf(t, s, 1); len(c.Ledgers) > 0 || r.files == 0 {
+		t.Errorf("%d files were written, and there still are %v", r.files, c.Ledgers)
+	}
+}
+
 func TestRestoreCutOffIsMarked(t *testing.T) {
 	fs := vfs.NewMem()
 	s := mustOpen(t, fs, "store")
