@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/env"
+	celoperators "cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 )
@@ -27,6 +30,7 @@ const (
 // predicate is a compiled condition: CEL, boolean, over `event` and `user`.
 type predicate struct {
 	program cel.Program
+	native  nativeCondition // nil where the condition's form is not one that is compiled
 	user    bool
 }
 
@@ -57,7 +61,7 @@ func compilePredicate(source string) (*predicate, []exprError) {
 	if err != nil {
 		return nil, []exprError{{1, 1, err.Error()}}
 	}
-	p := &predicate{program: program}
+	p := &predicate{program: program, native: compileNative(shapeOf(checked.NativeRep().Expr()))}
 	for _, r := range checked.NativeRep().ReferenceMap() {
 		p.user = p.user || r.Name == "user"
 	}
@@ -69,6 +73,22 @@ func (p *predicate) usesUser() bool { return p.user }
 
 // eval evaluates the condition. An error is CEL's: an absent field, types that do not fit, the cost limit.
 func (p *predicate) eval(s *scope) (bool, error) {
+	if p.native != nil {
+		switch p.native(s) {
+		case yes:
+			return true, nil
+		case no:
+			return false, nil
+		case failed:
+			return false, errConditionFails
+		case undecided:
+		}
+	}
+	return p.interpret(s)
+}
+
+// interpret lets CEL evaluate the condition.
+func (p *predicate) interpret(s *scope) (bool, error) {
 	out, _, err := p.program.Eval(map[string]any{"event": eventObject{s}, "user": userObject{s}})
 	if err != nil {
 		return false, err
@@ -78,6 +98,101 @@ func (p *predicate) eval(s *scope) (bool, error) {
 		return false, fmt.Errorf("a condition must be true or false, this one is of type %s", out.Type().TypeName())
 	}
 	return holds, nil
+}
+
+// operators are CEL's functions that are compiled.
+var operators = map[string]operator{
+	celoperators.LogicalNot: opNot, celoperators.LogicalAnd: opAnd, celoperators.LogicalOr: opOr,
+	celoperators.Equals: opEqual, celoperators.NotEquals: opNotEqual,
+	celoperators.Less: opLess, celoperators.LessEquals: opLessEqual,
+	celoperators.Greater: opGreater, celoperators.GreaterEquals: opGreaterEqual,
+	celoperators.In:      opIn,
+	overloads.StartsWith: opStartsWith,
+	overloads.EndsWith:   opEndsWith,
+	overloads.Contains:   opContains,
+}
+
+// shapeOf translates a checked expression for compileNative, or returns nil if it has a form that is not compiled.
+func shapeOf(e ast.Expr) *shape {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		return literalShape(e.AsLiteral())
+	case ast.SelectKind:
+		path := pathOf(e)
+		if path == nil {
+			return nil
+		}
+		if e.AsSelect().IsTestOnly() {
+			return &shape{operator: opHas, path: path}
+		}
+		return &shape{operator: opField, path: path}
+	case ast.CallKind:
+		return callShape(e.AsCall())
+	default:
+		return nil
+	}
+}
+
+func callShape(call ast.CallExpr) *shape {
+	operator, ok := operators[call.FunctionName()]
+	if !ok {
+		return nil
+	}
+	operands := call.Args()
+	if call.IsMemberFunction() {
+		operands = append([]ast.Expr{call.Target()}, operands...)
+	}
+	if operator == opIn && operands[1].Kind() == ast.ListKind {
+		operands = append(operands[:1:1], operands[1].AsList().Elements()...)
+	} else if operator == opIn {
+		return nil
+	}
+	s := &shape{operator: operator}
+	for _, operand := range operands {
+		arg := shapeOf(operand)
+		if arg == nil {
+			return nil
+		}
+		s.args = append(s.args, arg)
+	}
+	return s
+}
+
+func literalShape(literal ref.Val) *shape {
+	o := operand{}
+	switch v := literal.(type) {
+	case types.Null:
+		o.kind = nullOperand
+	case types.Bool:
+		o = operand{kind: boolOperand, b: bool(v)}
+	case types.Int:
+		o = operand{kind: intOperand, i: int64(v)}
+	case types.Double:
+		o = operand{kind: doubleOperand, f: float64(v)}
+	case types.String:
+		o = operand{kind: textOperand, s: string(v)}
+	default:
+		return nil
+	}
+	return &shape{operator: opLiteral, literal: o}
+}
+
+// pathOf is a chain of fields from `event` or `user`.
+func pathOf(e ast.Expr) []string {
+	switch e.Kind() {
+	case ast.IdentKind:
+		if name := e.AsIdent(); name == "event" || name == "user" {
+			return []string{name}
+		}
+	case ast.SelectKind:
+		if inside := e.AsSelect().Operand(); inside.Kind() != ast.SelectKind || !inside.AsSelect().IsTestOnly() {
+			if path := pathOf(inside); path != nil {
+				return append(path, e.AsSelect().FieldName())
+			}
+		}
+	default:
+	}
+	return nil
 }
 
 // explainCEL adds to CEL's own words what an author can do.

@@ -58,7 +58,7 @@ func TestPowerCutLosesOnlyTheNewest(t *testing.T) {
 		for n := range rapid.IntRange(1, 30).Draw(rt, "operations") {
 			p := rapid.IntRange(0, crashPartitions-1).Draw(rt, "partition")
 			h := &partitions[p]
-			c, waited := operate(t, rt, s, int32(p), n+1, h.now()) //nolint:gosec // small
+			c, waited := operate(t, rt, s, int32(p), n+1, h.now())                               //nolint:gosec // small
 			if found := contentOf(t, s, int32(p)); !cmp.Equal(c, found, cmpopts.EquateEmpty()) { //nolint:gosec // small
 				rt.Fatalf("partition %d differs by\n%s", p, cmp.Diff(c, found))
 			}

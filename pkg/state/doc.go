@@ -19,8 +19,9 @@
 // user who is busy is written to its key once a checkpoint rather than once a cycle.
 //
 // So at any moment the ledgers of a partition are those at its [Position], and position plus journal reach at most one
-// undecided transaction further. After a power cut a suffix of the writes may be missing, never a part of the middle
-// (unless [Config.Sync] is set, when nothing that was prepared is missing); the changelog topic gives back the rest.
+// undecided transaction further. Nothing that was prepared is lost with the process, however it ends. A power cut can
+// take the newest of a partition's writes, never one in the middle (with [Config.Sync] it takes nothing that was
+// prepared); the changelog topic gives back the rest.
 //
 // # Opening a partition
 //
