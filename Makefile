@@ -4,18 +4,18 @@ GOLANGCI_LINT_VERSION := v2.15.0
 GOBIN := $(CURDIR)/.cache/bin
 FUZZ_TIME ?= 5s
 
-.PHONY: help demo test check lint race fuzz
+.PHONY: help demo test check lint race endtoend fuzz
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## a broker, events, a processor and rewards in one process; Ctrl-C ends it
 	go run ./cmd/processor demo
 
-test: check race fuzz ## everything: formatting, vet, lint, tests with the race detector, fuzz targets for a few seconds each
+test: check race endtoend fuzz ## everything: formatting, vet, lint, tests with the race detector, the long tests, fuzz targets for a few seconds each
 
 check: lint ## formatting, go vet, golangci-lint
-	@unformatted=$$(gofmt -l cmd pkg internal); if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
+	@unformatted=$$(gofmt -l cmd deploy pkg internal); if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
 	go vet ./...
 
 lint: $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
@@ -25,8 +25,11 @@ $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
 	GOBIN=$(GOBIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	mv $(GOBIN)/golangci-lint $@
 
-race: ## all tests with the race detector
-	go test -race ./...
+race: ## all tests but the long ones, with the race detector; a real Kafka included
+	go test -race $$(go list ./... | grep -v /internal/endtoend)
+
+endtoend: ## processor processes on a real Kafka, killed at random moments
+	go test -v ./internal/endtoend
 
 fuzz: ## every fuzz target for FUZZ_TIME (default 5s)
 	@set -e; for package in $$(go list ./...); do \
