@@ -28,7 +28,8 @@ $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
 race: ## all tests but the long ones, with the race detector; a real Kafka included
 	go test -race $$(go list ./... | grep -v /internal/endtoend)
 
-endtoend: ## processor processes on a real Kafka, killed at random moments
+endtoend: ## what the race detector is too slow for or in the way of: processes killed on a real Kafka, allocations counted
+	go test -run Allocate ./pkg/...
 	go test -v ./internal/endtoend
 
 fuzz: ## every fuzz target for FUZZ_TIME (default 5s)
