@@ -3,6 +3,7 @@ package endtoend
 import (
 	"context"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -21,6 +22,9 @@ var seed = flag.Uint64("seed", 0, "of the moments at which processes are killed;
 
 const campaignsDir = "../../deploy/campaigns"
 
+// installations counts them: each has topics and a group of its own.
+var installations int
+
 // installation is topics, a group and the campaigns.
 type installation struct {
 	judge.Case
@@ -31,6 +35,8 @@ type installation struct {
 func newInstallation(t *testing.T, name string) *installation {
 	t.Helper()
 	broker := kafkatest.Shared(t)
+	installations++
+	name = fmt.Sprintf("%s-%d", name, installations)
 	in := &installation{t: t, Case: judge.Case{Connection: kafka.Connection{Brokers: broker.Addresses()}, Group: name}}
 	var err error
 	if in.Campaigns, err = campaign.Load(os.DirFS(campaignsDir), "."); err != nil {
@@ -122,11 +128,12 @@ func TestExactlyOnceWhateverIsKilled(t *testing.T) {
 		users  = 20_000
 		kills  = 14
 	)
-	if *seed == 0 {
-		*seed = rand.Uint64()
+	drawn := *seed
+	if drawn == 0 {
+		drawn = rand.Uint64()
 	}
-	t.Logf("go test ./internal/endtoend -seed %d draws the same moments", *seed)
-	random := rand.New(rand.NewPCG(*seed, 0))
+	t.Logf("go test ./internal/endtoend -seed %d draws the same moments", drawn)
+	random := rand.New(rand.NewPCG(drawn, 0))
 
 	in := newInstallation(t, "killed")
 	observer, err := judge.Observe(in.Connection, in.Topics.Rewards.Name)

@@ -21,7 +21,7 @@ var errUndecided = errors.New("the transaction's outcome is not known")
 // cycle collects events for an interval, or until a bound, and commits what they lead to. It returns when the cycle is decided, so
 // that the next one may begin (S1). The caller allows rebalances afterwards.
 func (s *session) cycle(ctx context.Context) error {
-	var deadline time.Time // none until there are records
+	var began, deadline time.Time // none until there are records
 	var records int
 	var bytes int64
 	for {
@@ -38,7 +38,8 @@ func (s *session) cycle(ctx context.Context) error {
 			return s.checkpointDue()
 		}
 		if deadline.IsZero() {
-			deadline = time.Now().Add(s.cfg.CommitInterval)
+			began = time.Now()
+			deadline = began.Add(s.cfg.CommitInterval)
 		}
 		if s.enough(ctx, deadline, records, bytes) {
 			break
@@ -47,6 +48,7 @@ func (s *session) cycle(ctx context.Context) error {
 	if err := s.commit(ctx); err != nil {
 		return err
 	}
+	s.cfg.Metrics.cycleSeconds.Observe(time.Since(began).Seconds())
 	return s.checkpointDue()
 }
 

@@ -25,6 +25,7 @@ type Metrics struct {
 	rewardLatency *latencies
 
 	cycles         prometheus.Counter
+	cycleSeconds   prometheus.Histogram
 	prepareSeconds prometheus.Histogram
 	commitSeconds  prometheus.Histogram
 	discards       prometheus.Counter
@@ -66,6 +67,7 @@ func NewMetrics() *Metrics {
 		rewardLatency: newLatencies("stampede_reward_latency_seconds", "From the arrival of the event that made a reward due to the reward's commit."),
 
 		cycles:         counter("cycles_total", "Transactions committed."),
+		cycleSeconds:   histogram("cycle_seconds", "Time from a cycle's first events to its commit: the commit interval and what comes on top."),
 		prepareSeconds: histogram("prepare_seconds", "Time to write a cycle to the journal."),
 		commitSeconds:  histogram("commit_seconds", "Time from the end of a cycle's processing to its commit."),
 		discards:       counter("clients_discarded_total", "Clients thrown away, because an outcome was unknown or the group had moved on."),
@@ -85,7 +87,7 @@ func NewMetrics() *Metrics {
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.events, m.eventBytes, m.decisions, m.rewards, m.deadLetters, m.unknownZones, m.newUsers, m.splitUsers, m.lag,
-		m.eventLatency, m.rewardLatency, m.cycles, m.prepareSeconds, m.commitSeconds, m.discards,
+		m.eventLatency, m.rewardLatency, m.cycles, m.cycleSeconds, m.prepareSeconds, m.commitSeconds, m.discards,
 		m.assigned, m.open, m.refused, m.overlayBytes, m.restores, m.restoredRecords, m.journalReplayed, m.journalDropped, m.quarantined,
 	}
 }
