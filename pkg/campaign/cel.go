@@ -40,10 +40,10 @@ type exprError struct {
 	Message      string
 }
 
-// compilePredicate parses and checks a condition. All its mistakes are returned.
-func compilePredicate(source string) (*predicate, []exprError) {
+// compileCEL parses and checks an expression. All its mistakes are returned.
+func compileCEL(source string) (*cel.Ast, cel.Program, []exprError) {
 	if len(source) > maxExpressionBytes {
-		return nil, []exprError{{1, 1, fmt.Sprintf("the expression has %d bytes, at most %d are read", len(source), maxExpressionBytes)}}
+		return nil, nil, []exprError{{1, 1, fmt.Sprintf("the expression has %d bytes, at most %d are read", len(source), maxExpressionBytes)}}
 	}
 	environment := celEnvironment()
 	checked, issues := environment.Compile(source)
@@ -52,20 +52,82 @@ func compilePredicate(source string) (*predicate, []exprError) {
 		for _, e := range issues.Errors() {
 			mistakes = append(mistakes, exprError{max(1, e.Location.Line()), e.Location.Column() + 1, explainCEL(e.Message)})
 		}
+		return nil, nil, mistakes
+	}
+	program, err := environment.Program(checked, cel.CostLimit(maxExpressionCost), cel.InterruptCheckFrequency(0))
+	if err != nil {
+		return nil, nil, []exprError{{1, 1, err.Error()}}
+	}
+	return checked, program, nil
+}
+
+// compilePredicate compiles a condition.
+func compilePredicate(source string) (*predicate, []exprError) {
+	checked, program, mistakes := compileCEL(source)
+	if mistakes != nil {
 		return nil, mistakes
 	}
 	if out := checked.OutputType(); !out.IsExactType(types.BoolType) && !out.IsExactType(types.DynType) {
 		return nil, []exprError{{1, 1, fmt.Sprintf("a condition must be true or false, this expression is of type %s", out)}}
 	}
-	program, err := environment.Program(checked, cel.CostLimit(maxExpressionCost), cel.InterruptCheckFrequency(0))
-	if err != nil {
-		return nil, []exprError{{1, 1, err.Error()}}
-	}
 	p := &predicate{program: program, native: compileNative(shapeOf(checked.NativeRep().Expr()))}
-	for _, r := range checked.NativeRep().ReferenceMap() {
-		p.user = p.user || r.Name == "user"
-	}
+	p.user = looksAtUser(checked)
 	return p, nil
+}
+
+func looksAtUser(checked *cel.Ast) bool {
+	for _, r := range checked.NativeRep().ReferenceMap() {
+		if r.Name == "user" {
+			return true
+		}
+	}
+	return false
+}
+
+// valueExpression is what of an event counts: a number for a sum; a text, a whole number or a truth for a distinct.
+type valueExpression struct {
+	program cel.Program
+	native  nativeValue // nil where it is more than a field
+	user    bool
+}
+
+// compileValueExpression compiles a value.
+func compileValueExpression(source string) (*valueExpression, []exprError) {
+	checked, program, mistakes := compileCEL(source)
+	if mistakes != nil {
+		return nil, mistakes
+	}
+	v := &valueExpression{program: program, user: looksAtUser(checked)}
+	if s := shapeOf(checked.NativeRep().Expr()); s != nil && s.operator == opField {
+		v.native = compileValue(s)
+	}
+	return v, nil
+}
+
+// eval evaluates the value.
+func (v *valueExpression) eval(s *scope) (operand, error) {
+	if v.native != nil {
+		o := v.native(s)
+		if o.kind == failureOperand {
+			return o, errConditionFails
+		}
+		return o, nil
+	}
+	out, _, err := v.program.Eval(map[string]any{"event": eventObject{s}, "user": userObject{s}})
+	if err != nil {
+		return operand{}, err
+	}
+	switch out := out.(type) {
+	case types.Bool:
+		return operand{kind: boolOperand, b: bool(out)}, nil
+	case types.Int:
+		return operand{kind: intOperand, i: int64(out)}, nil
+	case types.Double:
+		return operand{kind: doubleOperand, f: float64(out)}, nil
+	case types.String:
+		return operand{kind: textOperand, s: string(out)}, nil
+	}
+	return operand{kind: compositeOperand}, nil
 }
 
 // usesUser says whether the condition looks at the user.

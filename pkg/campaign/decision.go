@@ -8,12 +8,17 @@ const (
 	Duplicate       Decision = iota // E3: this event's source and id have been seen
 	Outside                         // T3: the event's time is not within the campaign's starts and ends
 	TooLate                         // E4: clock - time is more than the campaign's lateness
+	NotEnrolled                     // C2: the user does not take part at the event's time
 	NotMatching                     // the goal's `where` is false
 	WhereError                      // the goal's `where` could not be evaluated, and so counts as false
 	NotEligible                     // the campaign's `eligible` is false
 	EligibleError                   // the campaign's `eligible` could not be evaluated, and so counts as false
+	ValueError                      // the goal's `value` could not be evaluated, or is of a type that the goal can't use
 	AlreadyRewarded                 // `repeat: once`, and the user has the reward
 	LimitReached                    // `limits.per_user` is used up
+	OtherDay                        // the streak does not count this weekday (`on`)
+	NegativeValue                   // G2: a sum takes no negative value
+	Overflow                        // G2: the sum can't hold it
 	Counted                         // it is evidence for the goal
 	decisions                       // how many there are
 )
@@ -22,12 +27,17 @@ var decisionNames = [decisions]string{
 	Duplicate:       "duplicate",
 	Outside:         "outside",
 	TooLate:         "too_late",
+	NotEnrolled:     "not_enrolled",
 	NotMatching:     "not_matching",
 	WhereError:      "where_error",
 	NotEligible:     "not_eligible",
 	EligibleError:   "eligible_error",
+	ValueError:      "value_error",
 	AlreadyRewarded: "already_rewarded",
 	LimitReached:    "limit_reached",
+	OtherDay:        "other_day",
+	NegativeValue:   "negative_value",
+	Overflow:        "overflow",
 	Counted:         "counted",
 }
 
@@ -47,5 +57,5 @@ func Decisions() []Decision {
 type Decided struct {
 	Campaign *Campaign
 	Decision Decision
-	Detail   string // why, for the two errors; otherwise empty
+	Detail   string // why, for an error; otherwise empty
 }

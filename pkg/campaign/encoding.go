@@ -16,9 +16,15 @@ import (
 //	seen      n, n x (time difference in ms, fingerprint)
 //	zones     n, n x (time difference in ns, zone name)
 //	attributes n, n x (name, m, m x (time difference in ns, length+1 and JSON text, 0 where removed))
-//	progress  n, n x (campaign key: 8 bytes big endian, paid, count, latest in ns, ids, days)
-//	ids       n, n x (2 x length and text, or 1 and 16 bytes of a UUID in its usual spelling)
+//	excused   n, n x (campaign key or 0: 8 bytes big endian, days)
+//	progress  n, n x (campaign key, paid, part, from in ns and paid before where part is not 0, buckets)
+//	buckets   n, n x (period difference, paid, count, latest in ns, ids, cells)
+//	cells     n, n x (leaf, what follows as bits, then in this order: period, count, sum, days, amounts, marks, values)
 //	days      n, n x (first day difference, days in the run - 1)
+//	amounts   n, n x (period difference, amount)
+//	marks     n, n x (time in ns, day, id, amount, value, steps)
+//	values    n, n x text
+//	ids       n, n x (2 x length and text, or 1 and 16 bytes of a UUID in its usual spelling)
 //
 // There is one encoding of a ledger, and every later version reads this one.
 const encodingVersion = 1
@@ -61,6 +67,12 @@ func (l *Ledger) Append(dst []byte) []byte {
 		}
 	}
 
+	dst = binary.AppendUvarint(dst, uint64(len(l.excused)))
+	for _, x := range l.excused {
+		dst = binary.BigEndian.AppendUint64(dst, x.campaign)
+		dst = x.dates.append(dst)
+	}
+
 	dst = binary.AppendUvarint(dst, uint64(len(l.progress)))
 	for i := range l.progress {
 		dst = l.progress[i].append(dst)
@@ -72,15 +84,110 @@ func (l *Ledger) Append(dst []byte) []byte {
 func (p *progress) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, p.campaign)
 	dst = binary.AppendUvarint(dst, p.paid)
-	dst = binary.AppendUvarint(dst, p.count)
-	dst = binary.AppendVarint(dst, p.latest)
-	dst = binary.AppendUvarint(dst, uint64(len(p.ids)))
-	for _, id := range p.ids {
-		dst = appendID(dst, id)
+	dst = append(dst, byte(p.part))
+	if p.part != byDefault {
+		dst = binary.AppendVarint(dst, p.from)
+		dst = binary.AppendUvarint(dst, p.before)
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(p.days)))
+	dst = binary.AppendUvarint(dst, uint64(len(p.buckets)))
+	previous := period(0)
+	for i := range p.buckets {
+		b := &p.buckets[i]
+		dst = binary.AppendVarint(dst, int64(b.period-previous))
+		previous = b.period
+		dst = binary.AppendUvarint(dst, b.paid)
+		dst = binary.AppendUvarint(dst, b.count)
+		dst = binary.AppendVarint(dst, b.latest)
+		dst = binary.AppendUvarint(dst, uint64(len(b.ids)))
+		for _, id := range b.ids {
+			dst = appendID(dst, id)
+		}
+		dst = binary.AppendUvarint(dst, uint64(len(b.cells)))
+		for j := range b.cells {
+			dst = b.cells[j].append(dst)
+		}
+	}
+	return dst
+}
+
+// What a cell has, as bits.
+const (
+	cellPeriod = 1 << iota
+	cellCount
+	cellSum
+	cellDays
+	cellAmounts
+	cellMarks
+	cellValues
+	cellBits = 1<<iota - 1
+)
+
+func (c *cell) has() byte {
+	var has byte
+	note := func(bit byte, present bool) {
+		if present {
+			has |= bit
+		}
+	}
+	note(cellPeriod, c.period != 0)
+	note(cellCount, c.count != 0)
+	note(cellSum, c.sum != 0)
+	note(cellDays, len(c.days) > 0)
+	note(cellAmounts, len(c.amounts) > 0)
+	note(cellMarks, len(c.marks) > 0)
+	note(cellValues, len(c.values) > 0)
+	return has
+}
+
+func (c *cell) append(dst []byte) []byte {
+	has := c.has()
+	dst = append(binary.AppendUvarint(dst, uint64(c.leaf)), has) //nolint:gosec // small
+	if has&cellPeriod != 0 {
+		dst = binary.AppendVarint(dst, int64(c.period))
+	}
+	if has&cellCount != 0 {
+		dst = binary.AppendUvarint(dst, c.count)
+	}
+	if has&cellSum != 0 {
+		dst = binary.AppendVarint(dst, c.sum)
+	}
+	if has&cellDays != 0 {
+		dst = c.days.append(dst)
+	}
+	if has&cellAmounts != 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(c.amounts)))
+		previous := period(0)
+		for _, a := range c.amounts {
+			dst = binary.AppendVarint(dst, int64(a.period-previous))
+			dst = binary.AppendVarint(dst, a.amount)
+			previous = a.period
+		}
+	}
+	if has&cellMarks != 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(c.marks)))
+		for i := range c.marks {
+			m := &c.marks[i]
+			dst = binary.AppendVarint(dst, m.at)
+			dst = binary.AppendVarint(dst, int64(m.day))
+			dst = appendID(dst, m.id)
+			dst = binary.AppendVarint(dst, m.amount)
+			dst = appendText(dst, m.value)
+			dst = binary.AppendUvarint(dst, m.steps)
+		}
+	}
+	if has&cellValues != 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(c.values)))
+		for _, v := range c.values {
+			dst = appendText(dst, v)
+		}
+	}
+	return dst
+}
+
+func (d days) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(d)))
 	previous := Day(0)
-	for _, r := range p.days {
+	for _, r := range d {
 		dst = binary.AppendVarint(dst, int64(r.first)-int64(previous))
 		dst = binary.AppendUvarint(dst, uint64(r.last-r.first))
 		previous = r.last
@@ -212,7 +319,14 @@ func (d *decoding) ledger() *Ledger {
 		}
 		l.profile.attributes = append(l.profile.attributes, a)
 	}
-	for range d.count(8 + 5) {
+	for range d.count(8 + 1) {
+		x := excused{campaign: binary.BigEndian.Uint64(d.bytes(8)), dates: d.days()}
+		if n := len(l.excused); len(x.dates) == 0 || n > 0 && x.campaign <= l.excused[n-1].campaign {
+			d.fail("excused dates out of order")
+		}
+		l.excused = append(l.excused, x)
+	}
+	for range d.count(8 + 3) {
 		p := d.progress()
 		if n := len(l.progress); n > 0 && p.campaign <= l.progress[n-1].campaign {
 			d.fail("campaigns out of order")
@@ -223,26 +337,112 @@ func (d *decoding) ledger() *Ledger {
 }
 
 func (d *decoding) progress() progress {
-	p := progress{}
-	p.campaign = binary.BigEndian.Uint64(d.bytes(8))
-	p.paid, p.count, p.latest = d.uvarint(), d.uvarint(), d.varint()
-	for range d.count(1) {
-		p.ids = append(p.ids, d.id())
+	p := progress{campaign: binary.BigEndian.Uint64(d.bytes(8)), paid: d.uvarint(), part: taking(d.bytes(1)[0])}
+	if p.part > out {
+		d.fail("a part in a campaign that does not exist")
 	}
-	if len(p.ids) > maxEvidence {
-		d.fail("%d event ids", len(p.ids))
+	if p.part != byDefault {
+		p.from, p.before = d.varint(), d.uvarint()
 	}
+	previous := period(0)
+	for range d.count(6) {
+		b := bucket{period: previous + period(d.varint()), paid: d.uvarint(), count: d.uvarint(), latest: d.varint()}
+		if len(p.buckets) > 0 && b.period <= previous {
+			d.fail("periods out of order")
+		}
+		previous = b.period
+		for range d.count(1) {
+			b.ids = append(b.ids, d.id())
+		}
+		if len(b.ids) > maxEvidence {
+			d.fail("%d event ids", len(b.ids))
+		}
+		for range d.count(2) {
+			c := d.cell()
+			if n := len(b.cells); n > 0 && compareCells(c, b.cells[n-1]) <= 0 {
+				d.fail("cells out of order")
+			}
+			b.cells = append(b.cells, c)
+		}
+		p.buckets = append(p.buckets, b)
+	}
+	return p
+}
+
+func (d *decoding) cell() cell {
+	c := cell{}
+	leaf := d.uvarint()
+	if leaf >= maxLeaves {
+		d.fail("leaf %d", leaf)
+		return c
+	}
+	c.leaf = int(leaf)
+	has := d.bytes(1)[0]
+	if has&^byte(cellBits) != 0 {
+		d.fail("a cell of an unknown form")
+	}
+	if has&cellPeriod != 0 {
+		c.period = period(d.varint())
+	}
+	if has&cellCount != 0 {
+		c.count = d.uvarint()
+	}
+	if has&cellSum != 0 {
+		c.sum = d.varint()
+	}
+	if has&cellDays != 0 {
+		c.days = d.days()
+	}
+	if has&cellAmounts != 0 {
+		previous := period(0)
+		for range d.count(2) {
+			a := periodAmount{previous + period(d.varint()), d.varint()}
+			if len(c.amounts) > 0 && a.period <= previous {
+				d.fail("periods out of order")
+			}
+			previous = a.period
+			c.amounts = append(c.amounts, a)
+		}
+	}
+	if has&cellMarks != 0 {
+		for range d.count(6) {
+			m := mark{at: d.varint()}
+			day := d.varint()
+			if m.day = Day(day); int64(m.day) != day { //nolint:gosec // checked
+				d.fail("a day out of range")
+			}
+			m.id, m.amount, m.value, m.steps = d.id(), d.varint(), d.text(), d.uvarint()
+			c.marks = append(c.marks, m)
+		}
+	}
+	if has&cellValues != 0 {
+		for range d.count(1) {
+			v := d.text()
+			if n := len(c.values); n > 0 && v <= c.values[n-1] {
+				d.fail("values out of order")
+			}
+			c.values = append(c.values, v)
+		}
+	}
+	if d.err == nil && c.has() != has {
+		d.fail("a cell says that it has what it has not")
+	}
+	return c
+}
+
+func (d *decoding) days() days {
+	var runs days
 	previous := int64(0)
 	for range d.count(2) {
 		first := previous + d.varint()
 		last := first + int64(d.uvarint()&(1<<40-1))
-		if int64(Day(first)) != first || int64(Day(last)) != last || last < first || len(p.days) > 0 && first <= previous+1 {
+		if int64(Day(first)) != first || int64(Day(last)) != last || last < first || len(runs) > 0 && first <= previous+1 {
 			d.fail("days out of order")
 		}
-		p.days = append(p.days, dayRun{Day(first), Day(last)})
+		runs = append(runs, dayRun{Day(first), Day(last)})
 		previous = last
 	}
-	return p
+	return runs
 }
 
 func (d *decoding) fail(format string, args ...any) {

@@ -1,7 +1,9 @@
 package campaign
 
 import (
+	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,9 +14,8 @@ const (
 	maxAhead = 5 * time.Minute
 	// DefaultLedgerBytes bounds one user's ledger where the configuration says nothing else (E7).
 	DefaultLedgerBytes = 1 << 20
-	// controlPrefix begins the type of every control event, typeProfile is a user's profile (C1).
+	// controlPrefix begins the type of every control event.
 	controlPrefix = "stampede."
-	typeProfile   = "stampede.profile"
 )
 
 // Engine applies records to ledgers. It is a pure function in the shape of an object: what it holds beside the campaigns in
@@ -26,6 +27,7 @@ type Engine struct {
 	result     Result
 	rewards    []Reward
 	decided    []Decided
+	taken      []taken
 	scratch    []byte
 	attributes document
 }
@@ -105,16 +107,15 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 		e.decide(c, TooLate, "")
 		return
 	}
+	if !l.takesPart(c, ev.Time) {
+		e.decide(c, NotEnrolled, "")
+		return
+	}
 	date := e.civil(l, c, ev)
 	s := e.scope(l, c, ev, date)
-	if where := c.goal.filter().where; where != nil {
-		if matches, err := where.eval(s); err != nil {
-			e.decide(c, WhereError, err.Error())
-			return
-		} else if !matches {
-			e.decide(c, NotMatching, "")
-			return
-		}
+	taken := e.match(c, s)
+	if len(taken) == 0 {
+		return
 	}
 	if c.eligible != nil {
 		if may, err := c.eligible.eval(s); err != nil {
@@ -125,94 +126,208 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 			return
 		}
 	}
-	paid := l.paid(c.key)
-	switch {
-	case !c.Always && paid > 0:
-		e.decide(c, AlreadyRewarded, "")
-		return
-	case c.PerUser > 0 && paid >= uint64(c.PerUser):
-		e.decide(c, LimitReached, "")
+	of := c.goal.per.of(date.day)
+	if d := l.exhausted(c, of); d != Counted {
+		e.decide(c, d, "")
 		return
 	}
 	p := l.progressOf(c.key)
-	p.note(ev.Time, ev.ID)
-	c.goal.advance(p, evidence{day: date.day})
-	e.decide(c, Counted, "")
-	e.issue(l, c, p, ev, clock)
-}
-
-// issue pays what the evidence is worth and has not been paid: the ordinals behind the last one (G5, limits.per_user).
-func (e *Engine) issue(l *Ledger, c *Campaign, p *progress, ev *Event, clock int64) {
-	earned := c.goal.earned(p, user{c, &l.profile})
-	most := math.MaxInt
-	if !c.Always {
-		most = 1
-	}
-	if c.PerUser > 0 {
-		most = min(most, c.PerUser)
-	}
-	earned = min(earned, most)
-	if uint64(max(earned, 0)) <= p.paid {
-		return
-	}
-	for p.paid < uint64(earned) {
-		p.paid++
-		cycle := strconv.FormatUint(p.paid, 10)
-		const tier = "1"
-		e.rewards = append(e.rewards, Reward{
-			ID:            RewardID(c.ID, ev.User, cycle, tier),
-			Campaign:      c,
-			User:          ev.User,
-			Cycle:         cycle,
-			Tier:          tier,
-			AchievedAt:    p.latest,
-			IssuedAt:      clock,
-			Evidence:      p.ids,
-			EvidenceCount: p.count,
-		})
-	}
-	p.ids = nil
-	if p.paid >= uint64(most) {
-		p.finish()
-	}
-}
-
-// control applies a control event.
-func (e *Engine) control(l *Ledger, ev *Event, clock int64) {
-	if ev.Type != typeProfile {
-		e.result.Rejection = &Rejection{Reason: ReasonUnknownControl, Detail: "no control event has this type; what begins with `stampede.` is for control events"}
-		return
-	}
-	id := fingerprintOf(&e.scratch, ev.Source, ev.ID)
-	if e.remembers(l, id, clock) {
-		return
-	}
-	told, rejection := readProfile(ev)
-	if rejection != nil {
-		e.result.Rejection = rejection
-		return
-	}
-	undo := e.guard(l, ev)
-	if told.timezone != "" {
-		if z := loadZone(told.timezone); z != nil {
-			l.profile.setZone(ev.Time, z)
-		} else {
-			e.result.UnknownZones++
+	b := p.bucket(of)
+	decision := OtherDay
+	for _, t := range taken {
+		leaf := c.goal.leaves[t.leaf]
+		cell := b.cell(t.leaf, leaf.per.of(date.day))
+		d := leaf.kind.advance(cell, evidence{at: ev.Time, day: date.day, id: ev.ID, amount: t.amount, value: t.value}, t.matching)
+		if d == Counted || decision != Counted {
+			decision = d
 		}
 	}
-	for name, value := range told.attributes.Members() {
-		var text []byte
-		if value.Kind() != Null {
-			text = compactJSON(value.Raw())
+	e.decide(c, decision, "")
+	if decision != Counted {
+		l.tidy(p)
+		return
+	}
+	b.note(ev.Time, ev.ID)
+	e.issue(l, c, p, b, ev.User, clock)
+}
+
+// taken is a leaf that an event matches.
+type taken struct {
+	leaf     int
+	matching uint64 // its filters that took the event
+	amount   int64
+	value    string
+}
+
+// match finds the leaves that an event is evidence for. Where there is none, it decides why.
+func (e *Engine) match(c *Campaign, s *scope) []taken {
+	e.taken = e.taken[:0]
+	why, detail := NotMatching, ""
+	for _, leaf := range c.goal.leaves {
+		t := taken{leaf: leaf.index}
+		for i, f := range leaf.filters {
+			if !slices.Contains(f.types, s.event.Type) {
+				continue
+			}
+			if f.where != nil {
+				matches, err := f.where.eval(s)
+				if err != nil {
+					why, detail = WhereError, err.Error()
+				}
+				if !matches {
+					continue
+				}
+			}
+			if f.value != nil {
+				if err := t.read(leaf.kind, f.value, s); err != nil {
+					why, detail = ValueError, err.Error()
+					continue
+				}
+			}
+			t.matching |= 1 << i
 		}
-		l.profile.setAttribute(ev.Time, name, text)
+		if t.matching != 0 {
+			e.taken = append(e.taken, t)
+		}
 	}
-	if !e.tooLate(ev, e.set.lateness, clock) {
-		e.remember(l, ev, id, clock)
+	if len(e.taken) == 0 {
+		e.decide(c, why, detail)
 	}
-	e.result.Changed = true
-	if undo != nil && l.overflows(e.maxLedgerBytes, &e.scratch) {
-		e.reject(l, undo)
+	return e.taken
+}
+
+// read evaluates what of the event counts.
+func (t *taken) read(k leafKind, v *valueExpression, s *scope) error {
+	o, err := v.eval(s)
+	if err != nil {
+		return err
+	}
+	if _, ok := k.(*distinct); ok {
+		t.value, err = distinctValue(o)
+		return err
+	}
+	if !isNumber(o) {
+		return errors.New("a value that is added must be a number")
+	}
+	amount, ok := millionths(o.double())
+	if !ok {
+		return errors.New("the value is no number that can be added")
+	}
+	t.amount = amount
+	return nil
+}
+
+// takesPart is rule C2.
+func (l *Ledger) takesPart(c *Campaign, at int64) bool {
+	part, from := byDefault, int64(0)
+	if i, found := l.find(c.key); found {
+		part, from = l.progress[i].part, l.progress[i].from
+	}
+	switch part {
+	case in:
+		return at >= from
+	case out:
+		return false
+	default:
+		return !c.OptIn
+	}
+}
+
+// exhausted says why nothing more can be earned in a campaign and period, or Counted if something can.
+func (l *Ledger) exhausted(c *Campaign, of period) Decision {
+	i, found := l.find(c.key)
+	if !found {
+		return Counted
+	}
+	p := &l.progress[i]
+	switch {
+	case !c.Always && p.paid >= uint64(c.goal.tiers): //nolint:gosec // small
+		return AlreadyRewarded
+	case c.PerUser > 0 && p.paid >= uint64(c.PerUser):
+		return LimitReached
+	case c.eachPeriodPays():
+		if j, found := p.findBucket(of); found && p.buckets[j].paid >= uint64(c.goal.tiers) { //nolint:gosec // small
+			return AlreadyRewarded
+		}
+	}
+	return Counted
+}
+
+// eachPeriodPays says whether the rewards' cycles are periods and not ordinals (R1).
+func (c *Campaign) eachPeriodPays() bool { return c.Always && c.goal.per != noUnit }
+
+// issue pays what the evidence of a bucket is worth and has not been paid.
+func (e *Engine) issue(l *Ledger, c *Campaign, p *progress, b *bucket, to string, clock int64) {
+	worth := c.goal.root.worth(b, user{c, &l.profile, l.excusedIn(c.key)})
+	tiers := uint64(c.goal.tiers) //nolint:gosec // small
+	most := uint64(math.MaxInt64)
+	paid := &p.paid // what counts against `most`
+	if c.eachPeriodPays() {
+		paid = &b.paid
+	}
+	if !c.Always || c.eachPeriodPays() {
+		most = tiers
+	}
+	due := min(uint64(max(worth, 0)), most)
+	if c.Always && !c.eachPeriodPays() {
+		due += p.before // ordinals go on after a withdrawal (C2)
+	}
+	issued := false
+	for *paid < due && (c.PerUser == 0 || p.paid < uint64(c.PerUser)) {
+		if *paid++; paid != &p.paid {
+			p.paid++
+		}
+		e.rewards = append(e.rewards, c.reward(b, to, *paid, clock))
+		issued = true
+	}
+	if issued {
+		b.ids = nil
+	}
+	switch {
+	case c.PerUser > 0 && p.paid >= uint64(c.PerUser), !c.Always && p.paid >= tiers:
+		p.buckets = nil // nothing can be earned any more: only what was paid is remembered
+	case c.eachPeriodPays() && b.paid >= tiers:
+		*b = bucket{period: b.period, paid: b.paid}
+	}
+}
+
+// reward is number n of a bucket or, where periods do not pay each, of the campaign. By R1 that is an ordinal, or a tier.
+func (c *Campaign) reward(b *bucket, to string, n uint64, clock int64) Reward {
+	number := strconv.FormatUint(n, 10)
+	cycle, tier := "1", number
+	switch {
+	case c.eachPeriodPays():
+		cycle = c.goal.per.key(b.period)
+	case c.Always:
+		cycle, tier = number, "1"
+	}
+	terms := &c.Rewards[0]
+	if c.goal.tiers > 1 {
+		terms = &c.Rewards[n-1]
+	}
+	return Reward{
+		ID:            RewardID(c.ID, to, cycle, tier),
+		Campaign:      c,
+		User:          to,
+		Cycle:         cycle,
+		Tier:          tier,
+		Terms:         terms,
+		AchievedAt:    b.latest,
+		IssuedAt:      clock,
+		Evidence:      b.ids,
+		EvidenceCount: b.count,
+	}
+}
+
+// tidy removes what an event that was not taken has left empty.
+func (l *Ledger) tidy(p *progress) {
+	for i := range p.buckets {
+		p.buckets[i].cells = slices.DeleteFunc(p.buckets[i].cells, func(c cell) bool { return c.empty() })
+	}
+	p.buckets = slices.DeleteFunc(p.buckets, func(b bucket) bool { return len(b.cells) == 0 && b.count == 0 && b.paid == 0 })
+	if len(p.buckets) == 0 && p.paid == 0 && p.part == byDefault {
+		i, _ := l.find(p.campaign)
+		l.progress = slices.Delete(l.progress, i, i+1)
 	}
 }
 
@@ -271,7 +386,7 @@ func (e *Engine) scope(l *Ledger, c *Campaign, ev *Event, date civil) *scope {
 	if z := l.profile.zoneAt(ev.Time); z != nil {
 		s.userTimezone = z.name
 	}
-	if c.asksUser() {
+	if c.looksAtUser {
 		e.scratch = l.profile.appendAttributes(e.scratch[:0], ev.Time)
 		text := append([]byte(nil), e.scratch...) // the document keeps it
 		if err := e.attributes.parse(text); err != nil {
@@ -282,28 +397,42 @@ func (e *Engine) scope(l *Ledger, c *Campaign, ev *Event, date civil) *scope {
 	return s
 }
 
-// asksUser says whether a condition of the campaign looks at the user's attributes.
+// asksUser says whether an expression of the campaign looks at the user's attributes.
 func (c *Campaign) asksUser() bool {
-	where := c.goal.filter().where
-	return where != nil && where.usesUser() || c.eligible != nil && c.eligible.usesUser()
+	if c.eligible != nil && c.eligible.usesUser() {
+		return true
+	}
+	for _, l := range c.goal.leaves {
+		for _, f := range l.filters {
+			if f.where != nil && f.where.usesUser() || f.value != nil && f.value.user {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (e *Engine) decide(c *Campaign, d Decision, detail string) {
 	e.decided = append(e.decided, Decided{c, d, detail})
 }
 
-// growth bounds how many bytes an event can add to a ledger: its fingerprint, and in each campaign a new progress with the
-// event's id and a day; a profile adds its data and what stands around each attribute.
+// growth bounds how many bytes an event can add to a ledger: its fingerprint, and in each campaign a new progress, and for each leaf the
+// event itself; a control event adds its data and what stands around each part of them.
 func (e *Engine) growth(ev *Event) int {
 	const (
 		perEvent    = 64
 		perCampaign = 128
-		perByte     = 16 // an attribute takes at least 4 bytes in `data` and adds less than 64
+		perLeaf     = 128 + maxDistinctBytes
+		perByte     = 16 // an attribute takes at least 4 bytes in `data` and adds less than 64; a date takes 12 and adds less than 32
 	)
-	if ev.Type == typeProfile {
-		return perEvent + perByte*len(ev.Data.Raw())
+	if strings.HasPrefix(ev.Type, controlPrefix) {
+		return perEvent + perCampaign + perByte*len(ev.Data.Raw())
 	}
-	return perEvent + len(e.set.byType[ev.Type])*(perCampaign+len(ev.ID))
+	growth := perEvent
+	for _, c := range e.set.byType[ev.Type] {
+		growth += perCampaign + len(ev.ID) + len(c.goal.leaves)*(perLeaf+len(ev.ID))
+	}
+	return growth
 }
 
 // guard prepares for rule E7. Where the event might take the ledger past its bound, it returns the ledger as it is now;
@@ -335,40 +464,4 @@ func (e *Engine) reject(l *Ledger, undo []byte) {
 		Reason: ReasonLedgerFull,
 		Detail: "the user's ledger would be larger than ledger.max_bytes = " + strconv.Itoa(e.maxLedgerBytes) + " (E7)",
 	}}
-}
-
-// profileTold is the data of a profile event (C1).
-type profileTold struct {
-	timezone   string
-	attributes Value
-}
-
-func readProfile(ev *Event) (told profileTold, rejection *Rejection) {
-	wrong := func(detail string) (profileTold, *Rejection) {
-		return profileTold{}, &Rejection{Reason: ReasonBadControl, Detail: detail}
-	}
-	if ev.Data.Kind() != Object {
-		return wrong("data of a stampede.profile must be an object with `timezone`, `attributes` or both")
-	}
-	switch zone := ev.Data.Get("timezone"); zone.Kind() {
-	case Absent, Null:
-	case String:
-		told.timezone = zone.Text()
-	default:
-		return wrong("data.timezone must be the name of a zone, for example Europe/Berlin")
-	}
-	told.attributes = ev.Data.Get("attributes")
-	switch told.attributes.Kind() {
-	case Absent, Null:
-		told.attributes = Value{}
-	case Object:
-		for name := range told.attributes.Members() {
-			if name == "id" || name == "timezone" {
-				return wrong("data.attributes can't have `" + name + "`: user." + name + " has a meaning of its own")
-			}
-		}
-	default:
-		return wrong("data.attributes must be an object")
-	}
-	return told, nil
 }

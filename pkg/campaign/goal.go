@@ -1,35 +1,78 @@
 package campaign
 
 import (
+	"math"
+
 	"github.com/goccy/go-yaml/ast"
 )
 
-// goal is what a user has to achieve, compiled from a campaign file. It holds parameters only: a user's state is a
-// progress. Each kind of goal is one file, goal_<kind>.go, and one row of the table below.
-type goal interface {
-	// filter says which events can be evidence.
-	filter() *filter
-	// advance takes one event as evidence into the kind's own state, beside the counters that every progress has.
-	advance(p *progress, e evidence)
-	// earned is how many rewards the evidence is worth if every one that can be earned is paid (`repeat: always`).
-	earned(p *progress, u user) int
+// goal is what a user has to achieve, compiled from a campaign file. It holds parameters only: a user's state is a progress.
+//
+// A goal is a tree: its leaves look at events, what joins them looks at the leaves (G9). Each kind is one file, goal_<kind>.go,
+// and one row of the table below.
+type goal struct {
+	root   part
+	leaves []*leaf // from left to right; a cell of a progress names its leaf by the place here
+	per    unit    // the one period that all parts are judged by; each has a bucket then
+	tiers  int     // how many rewards the goal has; more than 1 where it lists numbers (G10)
+}
+
+// part is a goal or a part of one.
+type part interface {
+	// worth is how many rewards the evidence in a bucket is worth if every one that can be earned is paid; with tiers, how
+	// many of them are reached. A composite's is 0 or 1.
+	worth(b *bucket, u user) int
+}
+
+// leaf is a part that looks at events.
+type leaf struct {
+	index   int
+	per     unit // its own, inside a composite without one: each period is a cell
+	kind    leafKind
+	filters []*filter // the kind's
+}
+
+// leafKind is a leaf's kind with its parameters.
+type leafKind interface {
+	// filters say which events can be evidence; a sequence has one a step, every other kind has one.
+	filters() []*filter
+	// advance takes one event as evidence. matching has a bit for each filter that took the event. The result is Counted, or why
+	// the event can't be taken, and then the cell is as it was.
+	advance(c *cell, e evidence, matching uint64) Decision
+	// worth is part's, for one cell.
+	worth(c *cell, u user) int
+}
+
+func (l *leaf) worth(b *bucket, u user) int {
+	most := 0
+	for i := range b.cells {
+		if c := &b.cells[i]; c.leaf == l.index {
+			most = max(most, l.kind.worth(c, u))
+		}
+	}
+	return most
 }
 
 // evidence is an event that counts, as a goal sees it.
 type evidence struct {
-	day Day // its civil date, rule T1
+	at     int64 // its time, Unix ns
+	day    Day   // its civil date, rule T1
+	id     string
+	amount int64  // of a sum, in millionths
+	value  string // of a distinct
 }
 
 // user is what a goal may ask about a user beside the evidence.
 type user struct {
 	campaign *Campaign
 	profile  *profile
+	excused  []Day // dates that can't be missed (C3), sorted
 }
 
 // kind is one kind of goal: the YAML key that names it and how its parameters are read.
 type kind struct {
 	name string
-	read func(r *reader, n ast.Node) goal
+	read func(r *reader, n ast.Node, g *goalReader) part
 }
 
 // kinds is the table of all kinds, in the order in which they are told to authors.
@@ -39,7 +82,13 @@ func init() { // a literal would refer to itself: the kinds' readers list the ki
 	kinds = []kind{
 		{"event", readEvent},
 		{"count", readCount},
+		{"sum", readSum},
+		{"distinct", readDistinct},
 		{"streak", readStreak},
+		{"sequence", readSequence},
+		{"all", readAll},
+		{"any", readAny},
+		{"some", readSome},
 	}
 }
 
@@ -60,10 +109,93 @@ func kindNames() []string {
 	return names
 }
 
+const (
+	// maxLeaves bounds a goal's leaves.
+	maxLeaves = 32
+	// maxGoalDepth bounds how deep composites nest.
+	maxGoalDepth = 4
+)
+
+// goalReader reads a goal and its parts.
+type goalReader struct {
+	goal  *goal
+	depth int
+	per   bool // a composite above has set the period
+}
+
+// leaf adds a leaf of a kind.
+func (g *goalReader) leaf(r *reader, n ast.Node, per unit, k leafKind) part {
+	l := &leaf{index: len(g.goal.leaves), kind: k, filters: k.filters()}
+	switch {
+	case per == noUnit:
+	case g.per:
+		r.wrong(n, "the goal around this one has a `per` already: it holds for all its parts")
+	case g.depth == 1:
+		g.goal.per = per
+	default:
+		l.per = per
+	}
+	if len(g.goal.leaves) == maxLeaves {
+		r.wrong(n, "a goal has at most %d parts", maxLeaves)
+		return l
+	}
+	g.goal.leaves = append(g.goal.leaves, l)
+	return l
+}
+
+// tiers notes that the goal lists numbers, each with a reward of its own (G10).
+func (g *goalReader) tiers(r *reader, n ast.Node, numbers int) {
+	if numbers < 2 {
+		return
+	}
+	if g.depth > 1 {
+		r.wrong(n, "a part of a goal has one number: tiers are for a goal that stands alone")
+		return
+	}
+	g.goal.tiers = numbers
+}
+
+// read finds the goal's kind by the key that names it, and lets the kind read its parameters.
+func (g *goalReader) read(r *reader, n ast.Node) part {
+	pairs, ok := r.pairs(n, "a goal")
+	if !ok {
+		return nil
+	}
+	if g.depth++; g.depth > maxGoalDepth {
+		r.wrong(n, "goals nest at most %d deep", maxGoalDepth)
+		return nil
+	}
+	defer func() { g.depth-- }()
+	var found []*kind
+	var keys []string
+	for _, pair := range pairs {
+		keys = append(keys, keyOf(pair))
+		if k := kindNamed(keyOf(pair)); k != nil {
+			found = append(found, k)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0].read(r, n, g)
+	case len(found) > 1:
+		r.wrong(n, "a goal has one kind, this one has two: `%s` and `%s`", found[0].name, found[1].name)
+	default:
+		hint := ""
+		for _, key := range keys {
+			if near := nearest(key, kindNames()); near != "" && hint == "" {
+				hint = suggest(near)
+			}
+		}
+		r.wrong(n, "a goal names its kind by one of the keys %s%s", listed(kindNames()), hint)
+	}
+	return nil
+}
+
 // filter says which events can be evidence: those of certain types for which a condition holds.
 type filter struct {
 	types []string
-	where *predicate // nil: all
+	where *predicate       // nil: all
+	value *valueExpression // of sum and distinct; otherwise nil
 }
 
 // of and where are the keys that every kind reads.
@@ -73,4 +205,44 @@ func (f *filter) of() field {
 
 func (f *filter) whereField() field {
 	return field{"where", "which of them count: CEL over `event` and `user`", false, condition(&f.where)}
+}
+
+func (f *filter) valueField(what string) field {
+	return field{"value", "what of the event counts: CEL, " + what, true, value(&f.value)}
+}
+
+// tierNumbers reads a whole number, or a list of rising ones.
+func tierNumbers(to *[]int, most int) func(*reader, ast.Node) {
+	return func(r *reader, n ast.Node) {
+		list, ok := n.(*ast.SequenceNode)
+		if !ok {
+			v := 0
+			wholeNumber(&v, 1, most)(r, n)
+			*to = []int{v}
+			return
+		}
+		if len(list.Values) == 0 {
+			r.wrong(n, "the list is empty")
+		}
+		for i, item := range list.Values {
+			v := 0
+			wholeNumber(&v, 1, most)(r, item)
+			if i > 0 && v != 0 && v <= (*to)[i-1] {
+				r.wrong(item, "the numbers of tiers rise, and %d follows %d", v, (*to)[i-1])
+			}
+			*to = append(*to, v)
+		}
+	}
+}
+
+// reached is how many tiers a number reaches, or, where there is one number, how often it is reached.
+func reached[N int | int64 | uint64](total N, numbers []N) int {
+	if len(numbers) == 1 {
+		return int(min(total/numbers[0], math.MaxInt32)) //nolint:gosec // just bounded
+	}
+	n := 0
+	for n < len(numbers) && total >= numbers[n] {
+		n++
+	}
+	return n
 }

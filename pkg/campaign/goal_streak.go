@@ -1,19 +1,25 @@
 package campaign
 
 import (
+	"cmp"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
 )
 
-// streak is reached by hits on a number of days in a row (G6). A day is a hit when it has a matching event; `forgive`
-// days of a run may be missed; days that a change of zone took from the user are no days at all.
+// streak is reached by hits on a number of periods in a row (G6). A period is a hit when its evidence reaches `at_least`;
+// `forgive` periods of a run may be missed; what a change of zone took from the user, and excused dates, are no periods at all.
 type streak struct {
-	filtered filter
-	hits     int
-	forgive  int
+	filter  filter
+	hits    []int // rising: tiers
+	unit    unit
+	least   int64   // events that make a hit, or millionths of a sum
+	sum     bool    // what `least` counts
+	forgive int     // periods of a run that may be missed
+	on      [7]bool // the weekdays that count, from Monday
 }
 
 // maxStreak bounds a streak's length, and what may be forgiven in it.
@@ -22,69 +28,162 @@ const maxStreak = 10_000
 // leastHours is how much of a date a user must have had for it to be missed (G6).
 const leastHours = 12 * time.Hour
 
-func readStreak(r *reader, n ast.Node) goal {
-	g := &streak{}
-	period := "day"
+func readStreak(r *reader, n ast.Node, g *goalReader) part {
+	k := &streak{unit: perDay, least: 1, on: [7]bool{true, true, true, true, true, true, true}}
 	r.fields(n, "a `streak` goal", []field{
-		{"streak", "how many days in a row", true, wholeNumber(&g.hits, 1, maxStreak)},
-		{"period", "what is counted in a row: day", false, oneOf(&period, "day")},
-		g.filtered.of(),
-		g.filtered.whereField(),
-		{"forgive", "how many days of a run may be missed", false, wholeNumber(&g.forgive, 0, maxStreak)},
+		{"streak", "how many days (or other periods) in a row", true, tierNumbers(&k.hits, maxStreak)},
+		{"period", "what is counted in a row: day, week, month, quarter or year", false, readUnit(&k.unit)},
+		k.filter.of(),
+		k.filter.whereField(),
+		{"at_least", "what makes a period a hit: a number of events, or for example {sum: 30, value: event.data.minutes}", false, k.readLeast},
+		{"forgive", "how many periods of a run may be missed", false, wholeNumber(&k.forgive, 0, maxStreak)},
+		{"on", "the weekdays that count, for example [mon, tue, wed, thu, fri]", false, k.readOn},
 	})
-	return g
+	g.tiers(r, n, len(k.hits))
+	return g.leaf(r, n, noUnit, k)
 }
 
-func (g *streak) filter() *filter { return &g.filtered }
+func (k *streak) readLeast(r *reader, n ast.Node) {
+	if n.Type() == ast.IntegerType {
+		events := 0
+		wholeNumber(&events, 1, math.MaxInt32)(r, n)
+		k.least = int64(events)
+		return
+	}
+	var numbers []int64
+	r.fields(n, "`at_least`", []field{
+		{"sum", "what the values of a period must add up to", true, decimals(&numbers)},
+		k.filter.valueField("a number, for example event.data.minutes"),
+	})
+	if len(numbers) > 1 {
+		r.wrong(n, "`at_least` has one number")
+	}
+	if len(numbers) > 0 {
+		k.least, k.sum = numbers[0], true
+	}
+}
 
-func (g *streak) advance(p *progress, e evidence) { p.days.add(e.day) }
+func (k *streak) readOn(r *reader, n ast.Node) {
+	k.on = [7]bool{}
+	var names []string
+	words(&names)(r, n)
+	for _, name := range names {
+		i := slices.Index(weekdays[:], name)
+		if i < 0 {
+			r.wrong(n, "`%s` is no weekday: write some of %s", name, strings.Join(weekdays[:], ", "))
+			continue
+		}
+		k.on[i] = true
+	}
+}
 
-// earned counts the runs that share no day: the one that ends first, then the one that ends first among those that begin
-// behind it, and so on. No other choice gives more, as for any intervals.
-//
-// A run needs g.hits hits within g.hits + g.forgive countable days, so its shortest form is hits in a row, and only days
-// between two hits can be missed. at[i] is where a hit stands when countable days alone are numbered; only the hits that
-// a run can still begin with are kept.
-func (g *streak) earned(p *progress, u user) int {
+func (k *streak) filters() []*filter { return []*filter{&k.filter} }
+
+func (k *streak) advance(c *cell, e evidence, _ uint64) Decision {
+	if !k.on[e.day.Weekday()] {
+		return OtherDay
+	}
+	p := k.unit.of(e.day)
+	amount := int64(1)
+	if k.sum {
+		amount = e.amount
+	}
+	if k.least == 1 && !k.sum {
+		c.days.add(Day(p)) //nolint:gosec // periods are no more than days
+		return Counted
+	}
+	i, found := slices.BinarySearchFunc(c.amounts, p, func(a periodAmount, p period) int { return cmp.Compare(a.period, p) })
+	if !found {
+		c.amounts = slices.Insert(c.amounts, i, periodAmount{period: p})
+	}
+	a := &c.amounts[i]
+	if d := addable(a.amount, amount); d != Counted {
+		if !found {
+			c.amounts = slices.Delete(c.amounts, i, i+1)
+		}
+		return d
+	}
+	if a.amount += amount; a.amount >= k.least {
+		c.days.add(Day(p)) //nolint:gosec // the same
+	}
+	return Counted
+}
+
+// periodAmount is what a streak has in a period: events, or a sum's millionths.
+type periodAmount struct {
+	period period
+	amount int64
+}
+
+// worth counts the runs that share no period: the one that ends first, then the one that ends first among those that begin
+// behind it, and so on. No other choice gives more, as for any intervals. With tiers it is how many of the lengths there is a run of.
+func (k *streak) worth(c *cell, u user) int {
+	if len(k.hits) == 1 {
+		return k.runs(c, u, k.hits[0])
+	}
+	n := 0
+	for n < len(k.hits) && k.runs(c, u, k.hits[n]) > 0 {
+		n++
+	}
+	return n
+}
+
+// runs needs so many hits within as many countable periods and those that are forgiven. So a run's shortest form is hits in a
+// row, and only periods between two hits can be missed. at is where a hit stands when countable periods alone are numbered; only the
+// hits that a run can still begin with are kept.
+func (k *streak) runs(c *cell, u user, hits int) int {
 	runs, at := 0, 0
 	var window []int // the last hits not used by a run, the newest last
-	previous, begun := Day(0), false
-	for _, run := range p.days {
-		for day := run.first; day <= run.last; day++ {
+	previous, begun := period(0), false
+	for _, run := range c.days {
+		for p := period(run.first); p <= period(run.last); p++ {
 			if begun {
-				at += 1 + g.missed(previous, day, u)
+				at += 1 + k.missed(previous, p, u)
 			}
-			previous, begun = day, true
+			previous, begun = p, true
 			window = append(window, at)
-			if len(window) < g.hits {
+			if len(window) < hits {
 				continue
 			}
-			if first := window[len(window)-g.hits]; at-first+1 <= g.hits+g.forgive {
+			if first := window[len(window)-hits]; at-first+1 <= hits+k.forgive {
 				runs++
 				window = window[:0]
 			}
-			if len(window) > 2*g.hits {
-				window = slices.Delete(window, 0, len(window)-g.hits)
+			if len(window) > 2*hits {
+				window = slices.Delete(window, 0, len(window)-hits)
 			}
 		}
 	}
 	return runs
 }
 
-// missed counts the countable days strictly between two hits. It stops where no run can span them.
-func (g *streak) missed(after, before Day, u user) int {
+// missed counts the countable periods strictly between two hits. It stops where no run can span them.
+func (k *streak) missed(after, before period, u user) int {
 	n := 0
-	for day := after + 1; day < before && n <= g.forgive; day++ {
-		if !u.neutral(day) {
+	for p := after + 1; p < before && n <= k.forgive; p++ {
+		if k.countable(p, u) {
 			n++
 		}
 	}
 	return n
 }
 
+// countable says whether a period can be missed: a date that counts and is not neutral is in it.
+func (k *streak) countable(p period, u user) bool {
+	for day, end := k.unit.first(p), k.unit.first(p+1); day < end; day++ {
+		if k.on[day.Weekday()] && !u.neutral(day) {
+			return true
+		}
+	}
+	return false
+}
+
 // neutral says whether a date can't be missed: the user had less than 12 hours of it, because of a change of zone or because
-// it did not exist (G6). The campaign's zone is the user's until one is told.
+// it did not exist (G6), or because it is excused (C3). The campaign's zone is the user's until one is told.
 func (u user) neutral(day Day) bool {
+	if _, excused := slices.BinarySearch(u.excused, day); excused {
+		return true
+	}
 	const widest = 72 * time.Hour // no date begins earlier before its midnight in UTC, or ends later after it
 	midnight := int64(day) * int64(24*time.Hour)
 	from, to := midnight-int64(widest), midnight+int64(widest)

@@ -12,18 +12,56 @@ import (
 type Ledger struct {
 	seen      seen
 	profile   profile
+	excused   []excused  // by campaign key, 0 for all campaigns
 	progress  []progress // by campaign key
 	sizeBound int        // no encoding of this ledger is longer (E7)
 }
 
-// progress is one user's state in one campaign. What every goal needs is here; `days` is the streak's.
+// excused is dates that can't be missed, in a campaign or in all (C3).
+type excused struct {
+	campaign uint64
+	dates    days
+}
+
+// progress is one user's state in one campaign.
 type progress struct {
 	campaign uint64   // campaignKey of the campaign's id
-	paid     uint64   // rewards issued: the ordinals 1 to paid
-	count    uint64   // events that counted
-	latest   int64    // the largest time among them, Unix ns (R3)
-	ids      []string // ids of the events that counted since the last reward, the newest maxEvidence
-	days     days     // days with a hit (G6)
+	paid     uint64   // rewards issued
+	part     taking   // whether the user takes part (C2)
+	from     int64    // since when, Unix ns; not of byDefault
+	before   uint64   // rewards issued before the last withdrawal; not of byDefault
+	buckets  []bucket // by period; one, of period 0, where the goal has no `per`
+}
+
+// taking says whether a user takes part in a campaign.
+type taking uint8
+
+const (
+	byDefault taking = iota // as the campaign's `enrol` says
+	in
+	out
+)
+
+// bucket is the evidence of one period.
+type bucket struct {
+	period period
+	paid   uint64   // rewards issued for it, where each period pays its own
+	count  uint64   // events that counted
+	latest int64    // the largest time among them, Unix ns (R3)
+	ids    []string // ids of the events that counted since the last reward, the newest maxEvidence
+	cells  []cell   // by leaf, then period
+}
+
+// cell is the evidence of one leaf, as its kind wants it; what a kind does not use is empty.
+type cell struct {
+	leaf    int
+	period  period // where the leaf has a `per` of its own
+	count   uint64
+	sum     int64 // millionths
+	days    days  // periods with a hit
+	amounts []periodAmount
+	marks   []mark
+	values  []string // sorted
 }
 
 // maxEvidence is how many event ids a reward can name (R2).
@@ -45,34 +83,83 @@ func (l *Ledger) progressOf(campaign uint64) *progress {
 	return &l.progress[i]
 }
 
-// paid returns how many rewards the user has from a campaign.
-func (l *Ledger) paid(campaign uint64) uint64 {
-	if i, found := l.find(campaign); found {
-		return l.progress[i].paid
-	}
-	return 0
-}
-
 func (l *Ledger) find(campaign uint64) (int, bool) {
 	return slices.BinarySearchFunc(l.progress, campaign, func(p progress, key uint64) int { return cmp.Compare(p.campaign, key) })
 }
 
-// note counts an event as evidence. id is copied.
-func (p *progress) note(at int64, id string) {
-	if p.count == 0 || at > p.latest {
-		p.latest = at
-	}
-	p.count++
-	if len(p.ids) == maxEvidence {
-		p.ids = slices.Delete(p.ids, 0, 1)
-	}
-	p.ids = append(p.ids, string([]byte(id)))
+func (p *progress) findBucket(of period) (int, bool) {
+	return slices.BinarySearchFunc(p.buckets, of, func(b bucket, of period) int { return cmp.Compare(b.period, of) })
 }
 
-// finish drops all that an ended progress does not need: nothing can be earned any more, only what was paid is remembered.
-func (p *progress) finish() { *p = progress{campaign: p.campaign, paid: p.paid} }
+// bucket returns the evidence of a period, new where there was none. The pointer holds until the next call.
+func (p *progress) bucket(of period) *bucket {
+	i, found := p.findBucket(of)
+	if !found {
+		p.buckets = slices.Insert(p.buckets, i, bucket{period: of})
+	}
+	return &p.buckets[i]
+}
+
+// cell returns the evidence of a leaf, new where there was none. The pointer holds until the next call.
+func (b *bucket) cell(leaf int, of period) *cell {
+	i, found := slices.BinarySearchFunc(b.cells, cell{leaf: leaf, period: of}, compareCells)
+	if !found {
+		b.cells = slices.Insert(b.cells, i, cell{leaf: leaf, period: of})
+	}
+	return &b.cells[i]
+}
+
+func compareCells(a, b cell) int {
+	if by := cmp.Compare(a.leaf, b.leaf); by != 0 {
+		return by
+	}
+	return cmp.Compare(a.period, b.period)
+}
+
+func (c *cell) empty() bool {
+	return c.count == 0 && c.sum == 0 && len(c.days) == 0 && len(c.amounts) == 0 && len(c.marks) == 0 && len(c.values) == 0
+}
+
+// note counts an event as evidence. id is copied.
+func (b *bucket) note(at int64, id string) {
+	if b.count == 0 || at > b.latest {
+		b.latest = at
+	}
+	b.count++
+	if len(b.ids) == maxEvidence {
+		b.ids = slices.Delete(b.ids, 0, 1)
+	}
+	b.ids = append(b.ids, string([]byte(id)))
+}
+
+// excusedIn are the dates excused in a campaign.
+func (l *Ledger) excusedIn(campaign uint64) []Day {
+	var dates []Day
+	for _, x := range l.excused {
+		if x.campaign == 0 || x.campaign == campaign {
+			for _, run := range x.dates {
+				for day := run.first; day <= run.last; day++ {
+					dates = append(dates, day)
+				}
+			}
+		}
+	}
+	slices.Sort(dates)
+	return slices.Compact(dates)
+}
+
+// excuse notes dates of a campaign, or of all where the key is 0.
+func (l *Ledger) excuse(campaign uint64, dates []Day) {
+	i, found := slices.BinarySearchFunc(l.excused, campaign, func(x excused, key uint64) int { return cmp.Compare(x.campaign, key) })
+	if !found {
+		l.excused = slices.Insert(l.excused, i, excused{campaign: campaign})
+	}
+	for _, day := range dates {
+		l.excused[i].dates.add(day)
+	}
+}
 
 // Empty says whether nothing is known of the user.
 func (l *Ledger) Empty() bool {
-	return len(l.seen) == 0 && len(l.profile.zones) == 0 && len(l.profile.attributes) == 0 && len(l.progress) == 0
+	return len(l.seen) == 0 && len(l.profile.zones) == 0 && len(l.profile.attributes) == 0 && len(l.excused) == 0 && len(l.progress) == 0
 }

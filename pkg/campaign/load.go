@@ -13,6 +13,7 @@ import (
 type Set struct {
 	campaigns []*Campaign // by id
 	byType    map[string][]*Campaign
+	byKey     map[uint64]*Campaign
 	lateness  time.Duration // the largest of any campaign: how long events are remembered (E3)
 }
 
@@ -63,16 +64,20 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 
 // NewSet puts campaigns in force.
 func NewSet(campaigns []*Campaign) (*Set, error) {
-	s := &Set{campaigns: slices.Clone(campaigns), byType: map[string][]*Campaign{}}
+	s := &Set{campaigns: slices.Clone(campaigns), byType: map[string][]*Campaign{}, byKey: map[uint64]*Campaign{}}
 	slices.SortFunc(s.campaigns, func(a, b *Campaign) int { return strings.Compare(a.ID, b.ID) })
-	keys := map[uint64]*Campaign{}
 	for _, c := range s.campaigns {
-		if other := keys[c.key]; other != nil {
+		if other := s.byKey[c.key]; other != nil {
 			return nil, fmt.Errorf("campaigns `%s` and `%s` can't be in force together: ledgers could not tell them apart; give one another id", other.ID, c.ID)
 		}
-		keys[c.key] = c
+		s.byKey[c.key] = c
 		s.lateness = max(s.lateness, c.Late)
-		types := slices.Clone(c.goal.filter().types)
+		var types []string
+		for _, l := range c.goal.leaves {
+			for _, f := range l.filters {
+				types = append(types, f.types...)
+			}
+		}
 		slices.Sort(types)
 		for _, t := range slices.Compact(types) {
 			s.byType[t] = append(s.byType[t], c)

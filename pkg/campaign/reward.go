@@ -12,10 +12,11 @@ type Reward struct {
 	ID            string
 	Campaign      *Campaign
 	User          string
-	Cycle         string // from "1"
-	Tier          string // from "1"
-	AchievedAt    int64  // Unix ns: the largest time among the evidence (R3)
-	IssuedAt      int64  // Unix ms: the clock of the record that issued it (R3)
+	Cycle         string       // from "1"
+	Tier          string       // from "1"
+	Terms         *RewardTerms // what is promised for the tier
+	AchievedAt    int64        // Unix ns: the largest time among the evidence (R3)
+	IssuedAt      int64        // Unix ms: the clock of the record that issued it (R3)
 	Evidence      []string
 	EvidenceCount uint64
 }
@@ -70,15 +71,15 @@ func (r *Reward) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `,"tier":`...)
 	dst = appendJSONString(dst, r.Tier)
 	dst = append(dst, `,"kind":`...)
-	dst = appendJSONString(dst, c.Reward.Kind)
-	if a := c.Reward.Amount; a != nil {
+	dst = appendJSONString(dst, r.Terms.Kind)
+	if a := r.Terms.Amount; a != nil {
 		dst = append(dst, `,"amount":{"units":`...)
 		dst = strconv.AppendInt(dst, a.Units, 10)
 		dst = append(dst, `,"currency":"`+a.Currency+`"}`...)
 	}
-	if c.Reward.Attributes != nil {
+	if r.Terms.Attributes != nil {
 		dst = append(dst, `,"attributes":`...)
-		dst = append(dst, c.Reward.Attributes...)
+		dst = append(dst, r.Terms.Attributes...)
 	}
 	dst = append(dst, `,"achieved_at":"`...)
 	dst = formatTime(dst, r.AchievedAt)

@@ -29,13 +29,16 @@ type Campaign struct {
 	Late    time.Duration // lateness: how long after its time an event may arrive (E4)
 	Always  bool          // repeat: always
 	PerUser int           // limits.per_user; 0 is no limit
-	Reward  RewardTerms
+	OptIn   bool          // enrol: opt_in (C2)
+	Rewards []RewardTerms // one, or as many as the goal has tiers
 
 	key       uint64 // names the campaign in a ledger
 	zone      *zone
 	dayStarts time.Duration // taken off the local wall clock before a date is read (T2)
 	eligible  *predicate    // nil: everybody
-	goal      goal
+	goal      *goal
+
+	looksAtUser bool // an expression does
 }
 
 // RewardTerms is what a campaign promises: the `reward` of its file.
@@ -63,13 +66,14 @@ func Parse(file string, src []byte) (*Campaign, Mistakes) {
 		c.Title = c.ID
 	}
 	c.key = campaignKey(c.ID)
+	c.looksAtUser = c.asksUser()
 	return c, nil
 }
 
 // read reads the top of a campaign file. The dates wait until the zone is known.
 func (c *Campaign) read(r *reader, n ast.Node) {
-	var starts, ends ast.Node
-	repeat := "once"
+	var starts, ends, rewards ast.Node
+	repeat, enrol := "once", "automatic"
 	later := func(to *ast.Node) func(*reader, ast.Node) {
 		return func(_ *reader, n ast.Node) { *to = n }
 	}
@@ -87,9 +91,14 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 		{"goal", "what a user has to achieve, for example `goal: {event: birth.reported}`", true, c.readGoal},
 		{"repeat", "`once` or `always`", false, oneOf(&repeat, "once", "always")},
 		{"limits", "how often a user can be rewarded", false, c.readLimits},
-		{"reward", "what the user gets, for example `reward: {kind: gift_card, amount: 25.00 USD}`", true, c.Reward.read},
+		{"reward", "what the user gets, for example `reward: {kind: gift_card, amount: 25.00 USD}`", true, func(_ *reader, n ast.Node) { rewards = n }},
+		{"enrol", "`automatic`, or `opt_in` where users say that they take part", false, oneOf(&enrol, "automatic", "opt_in")},
 	})
-	c.Always = repeat == "always"
+	c.Always, c.OptIn = repeat == "always", enrol == "opt_in"
+	if rewards != nil {
+		c.readRewards(r, rewards)
+	}
+	c.checkGoal(r, n, rewards)
 	if starts != nil {
 		c.Starts = r.instant(starts, c.zone, math.MinInt64)
 	}
@@ -98,6 +107,25 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 		if starts != nil && c.Ends <= c.Starts {
 			r.wrong(ends, "the campaign ends before it starts: `ends` must be after `starts`")
 		}
+	}
+}
+
+// checkGoal is what the goal, `repeat` and `reward` must agree on (G9, G10).
+func (c *Campaign) checkGoal(r *reader, n, rewards ast.Node) {
+	if c.goal == nil || c.goal.root == nil {
+		return
+	}
+	if rewards != nil && len(c.Rewards) != c.goal.tiers {
+		r.wrong(rewards, "the goal has %d and `reward` lists %d: write one reward for each number of the goal", c.goal.tiers, len(c.Rewards))
+	}
+	if !c.Always {
+		return
+	}
+	if _, ok := c.goal.root.(*composite); ok && c.goal.per == noUnit {
+		r.wrong(n, "`repeat: always` needs a `per` over all parts, for example `per: month` beside `all`")
+	}
+	if c.goal.tiers > 1 && c.goal.per == noUnit {
+		r.wrong(n, "tiers are for `repeat: once`, or for a goal with a `per`")
 	}
 }
 
@@ -135,33 +163,22 @@ func (c *Campaign) readLimits(r *reader, n ast.Node) {
 	})
 }
 
-// readGoal finds the goal's kind by the key that names it, and lets the kind read its parameters.
 func (c *Campaign) readGoal(r *reader, n ast.Node) {
-	pairs, ok := r.pairs(n, "a goal")
-	if !ok {
-		return
+	g := &goalReader{goal: &goal{tiers: 1}}
+	g.goal.root = g.read(r, n)
+	c.goal = g.goal
+}
+
+// readRewards reads one reward, or a list: one for each tier.
+func (c *Campaign) readRewards(r *reader, n ast.Node) {
+	items := []ast.Node{n}
+	if list, ok := n.(*ast.SequenceNode); ok {
+		items = list.Values
 	}
-	var found []*kind
-	var keys []string
-	for _, pair := range pairs {
-		keys = append(keys, keyOf(pair))
-		if k := kindNamed(keyOf(pair)); k != nil {
-			found = append(found, k)
-		}
-	}
-	switch {
-	case len(found) == 1:
-		c.goal = found[0].read(r, n)
-	case len(found) > 1:
-		r.wrong(n, "a goal has one kind, this one has two: `%s` and `%s`", found[0].name, found[1].name)
-	default:
-		hint := ""
-		for _, key := range keys {
-			if near := nearest(key, kindNames()); near != "" && hint == "" {
-				hint = suggest(near)
-			}
-		}
-		r.wrong(n, "a goal names its kind by one of the keys %s%s", listed(kindNames()), hint)
+	for _, item := range items {
+		var t RewardTerms
+		t.read(r, item)
+		c.Rewards = append(c.Rewards, t)
 	}
 }
 
@@ -274,18 +291,25 @@ func (r *reader) instant(n ast.Node, z *zone, outside int64) int64 {
 }
 
 // condition reads a CEL predicate. Its mistakes point into the expression.
-func condition(to **predicate) func(*reader, ast.Node) {
+func condition(to **predicate) func(*reader, ast.Node) { return expression(to, compilePredicate) }
+
+// value reads a CEL value.
+func value(to **valueExpression) func(*reader, ast.Node) {
+	return expression(to, compileValueExpression)
+}
+
+func expression[E any](to *E, compile func(string) (E, []exprError)) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
 		var source string
 		if text(&source)(r, n); source == "" {
 			return
 		}
-		p, mistakes := compilePredicate(source)
+		e, mistakes := compile(source)
 		for _, m := range mistakes {
 			line, column := inside(n, m.Line, m.Column)
 			r.add(line, column, "%s", m.Message)
 		}
-		*to = p
+		*to = e
 	}
 }
 

@@ -111,9 +111,11 @@ func (s *story) hits(want ...string) {
 	s.t.Helper()
 	var got []string
 	for _, p := range s.ledger.progress {
-		for _, r := range p.days {
-			for d := r.first; d <= r.last; d++ {
-				got = append(got, d.String())
+		for _, b := range p.buckets {
+			for _, r := range b.cells[0].days {
+				for d := r.first; d <= r.last; d++ {
+					got = append(got, d.String())
+				}
 			}
 		}
 	}

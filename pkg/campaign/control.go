@@ -1,0 +1,182 @@
+package campaign
+
+import (
+	"strings"
+	"time"
+)
+
+// controls are the control events: they say something about the user and count for no goal (campaigns.md, section 6).
+var controls = map[string]func(*Engine, *Ledger, *Event, int64) *Rejection{
+	"stampede.profile":   (*Engine).profileEvent,
+	"stampede.enrolled":  (*Engine).enrolledEvent,
+	"stampede.withdrawn": (*Engine).withdrawnEvent,
+	"stampede.excused":   (*Engine).excusedEvent,
+}
+
+// control applies a control event.
+func (e *Engine) control(l *Ledger, ev *Event, clock int64) {
+	apply := controls[ev.Type]
+	if apply == nil {
+		e.result.Rejection = &Rejection{Reason: ReasonUnknownControl, Detail: "no control event has this type; what begins with `stampede.` is for control events"}
+		return
+	}
+	id := fingerprintOf(&e.scratch, ev.Source, ev.ID)
+	if e.remembers(l, id, clock) {
+		return
+	}
+	undo := e.guard(l, ev)
+	if rejection := apply(e, l, ev, clock); rejection != nil {
+		e.result = Result{Rejection: rejection}
+		return
+	}
+	if !e.tooLate(ev, e.set.lateness, clock) {
+		e.remember(l, ev, id, clock)
+	}
+	e.result.Changed = true
+	if undo != nil && l.overflows(e.maxLedgerBytes, &e.scratch) {
+		e.reject(l, undo)
+	}
+}
+
+func badControl(detail string) *Rejection {
+	return &Rejection{Reason: ReasonBadControl, Detail: detail}
+}
+
+// profileEvent is rule C1. Everything is read before anything is changed.
+func (e *Engine) profileEvent(l *Ledger, ev *Event, _ int64) *Rejection {
+	if ev.Data.Kind() != Object {
+		return badControl("data of a stampede.profile must be an object with `timezone`, `attributes` or both")
+	}
+	timezone := ""
+	switch told := ev.Data.Get("timezone"); told.Kind() {
+	case Absent, Null:
+	case String:
+		timezone = told.Text()
+	default:
+		return badControl("data.timezone must be the name of a zone, for example Europe/Berlin")
+	}
+	attributes := ev.Data.Get("attributes")
+	switch attributes.Kind() {
+	case Absent, Null:
+		attributes = Value{}
+	case Object:
+		for name := range attributes.Members() {
+			if name == "id" || name == "timezone" {
+				return badControl("data.attributes can't have `" + name + "`: user." + name + " has a meaning of its own")
+			}
+		}
+	default:
+		return badControl("data.attributes must be an object")
+	}
+	if timezone != "" {
+		if z := loadZone(timezone); z != nil {
+			l.profile.setZone(ev.Time, z)
+		} else {
+			e.result.UnknownZones++
+		}
+	}
+	for name, value := range attributes.Members() {
+		var text []byte
+		if value.Kind() != Null {
+			text = compactJSON(value.Raw())
+		}
+		l.profile.setAttribute(ev.Time, name, text)
+	}
+	return nil
+}
+
+// namedCampaign is the campaign in force that `data.campaign` names.
+func (e *Engine) namedCampaign(ev *Event) (*Campaign, *Rejection) {
+	id := ev.Data.Get("campaign")
+	if id.Kind() != String {
+		return nil, badControl("data.campaign must be the id of a campaign")
+	}
+	if c := e.set.byKey[campaignKey(id.Text())]; c != nil && c.ID == id.Text() {
+		return c, nil
+	}
+	return nil, badControl("no campaign with the id of data.campaign is in force")
+}
+
+// enrolledEvent is rule C2: the user takes part from the event's time on, and not before a withdrawal that was processed.
+func (e *Engine) enrolledEvent(l *Ledger, ev *Event, _ int64) *Rejection {
+	c, rejection := e.namedCampaign(ev)
+	if rejection != nil {
+		return rejection
+	}
+	p := l.progressOf(c.key)
+	switch {
+	case p.part == out:
+		p.part, p.from = in, max(ev.Time, p.from)
+	case p.part == byDefault && c.OptIn:
+		p.part, p.from = in, ev.Time
+	}
+	l.tidy(p) // who takes part by default does so from the beginning: nothing is to be remembered
+	return nil
+}
+
+// withdrawnEvent is rule C2: the progress ends, what was paid stays paid.
+func (e *Engine) withdrawnEvent(l *Ledger, ev *Event, _ int64) *Rejection {
+	c, rejection := e.namedCampaign(ev)
+	if rejection != nil {
+		return rejection
+	}
+	p := l.progressOf(c.key)
+	from := ev.Time
+	if p.part == out {
+		from = max(from, p.from)
+	}
+	*p = progress{campaign: p.campaign, paid: p.paid, part: out, from: from, before: p.paid}
+	return nil
+}
+
+// maxExcusedDates bounds the dates of one event.
+const maxExcusedDates = 400
+
+// excusedEvent is rule C3: the dates can't be missed, in one campaign or in all. What that changes is paid at once.
+func (e *Engine) excusedEvent(l *Ledger, ev *Event, clock int64) *Rejection {
+	dates, rejection := excusedDates(ev)
+	if rejection != nil {
+		return rejection
+	}
+	key := uint64(0) // all campaigns
+	if kind := ev.Data.Get("campaign").Kind(); kind != Absent && kind != Null {
+		c, rejection := e.namedCampaign(ev)
+		if rejection != nil {
+			return rejection
+		}
+		key = c.key
+	}
+	l.excuse(key, dates)
+	for i := range l.progress {
+		p := &l.progress[i]
+		c := e.set.byKey[p.campaign]
+		if c == nil || key != 0 && p.campaign != key {
+			continue
+		}
+		for j := 0; j < len(p.buckets); j++ { // none is left when all that can be earned is paid
+			e.issue(l, c, p, &p.buckets[j], ev.User, clock)
+		}
+	}
+	return nil
+}
+
+func excusedDates(ev *Event) ([]Day, *Rejection) {
+	list := ev.Data.Get("dates")
+	if list.Kind() != Array || list.Len() == 0 || list.Len() > maxExcusedDates {
+		return nil, badControl("data.dates must be a list of 1 to 400 dates such as 2026-03-01")
+	}
+	var dates []Day
+	for value := range list.Elements() {
+		t, err := time.Parse(time.DateOnly, strings.Clone(value.Text()))
+		if err != nil || t.Year() < 1900 || t.Year() > 2200 {
+			return nil, badControl("data.dates must be dates such as 2026-03-01")
+		}
+		dates = append(dates, DayOf(t.Date()))
+	}
+	for _, name := range []string{"reason", "by"} {
+		if kind := ev.Data.Get(name).Kind(); kind != Absent && kind != Null && kind != String {
+			return nil, badControl("data." + name + " must be a text")
+		}
+	}
+	return dates, nil
+}

@@ -1,0 +1,124 @@
+package campaign
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// sequence is reached by events at strictly rising times, one for each step in order, each within its step's limit of the one
+// before (G7).
+type sequence struct {
+	steps []step
+}
+
+type step struct {
+	filter filter
+	within window // of the step before
+}
+
+// maxSteps bounds a sequence (G7).
+const maxSteps = 8
+
+func readSequence(r *reader, n ast.Node, g *goalReader) part {
+	k := &sequence{}
+	r.fields(n, "a `sequence` goal", []field{
+		{"sequence", "the steps in order, for example [{of: screening.booked}, {of: screening.done, within: 14 days}]", true, k.read},
+	})
+	return g.leaf(r, n, noUnit, k)
+}
+
+func (k *sequence) read(r *reader, n ast.Node) {
+	list, ok := n.(*ast.SequenceNode)
+	if !ok || len(list.Values) == 0 || len(list.Values) > maxSteps {
+		r.wrong(n, "write a list of 1 to %d steps, each for example {of: screening.booked}", maxSteps)
+		return
+	}
+	k.steps = make([]step, len(list.Values))
+	for i, item := range list.Values {
+		s := &k.steps[i]
+		r.fields(item, "a step", []field{s.filter.of(), s.filter.whereField(), s.within.field()})
+		if i == 0 && s.within.is() {
+			r.wrong(item, "the first step has no step before it that it could be `within` a time of")
+		}
+	}
+}
+
+func (k *sequence) filters() []*filter {
+	filters := make([]*filter, len(k.steps))
+	for i := range k.steps {
+		filters[i] = &k.steps[i].filter
+	}
+	return filters
+}
+
+func (k *sequence) advance(c *cell, e evidence, matching uint64) Decision {
+	m := mark{at: e.at, day: e.day, id: strings.Clone(e.id), steps: matching}
+	i, _ := slices.BinarySearchFunc(c.marks, m, inTime)
+	c.marks = slices.Insert(c.marks, i, m)
+	return Counted
+}
+
+// worth is the largest number of sequences that do not overlap in time: the one that ends first, then the one that ends first among
+// those that begin after it has ended.
+func (k *sequence) worth(c *cell, _ user) int {
+	sequences := 0
+	from := 0
+	for {
+		end := k.first(c.marks[from:])
+		if end < 0 {
+			return sequences
+		}
+		sequences++
+		ended := c.marks[from+end].at
+		for from < len(c.marks) && c.marks[from].at <= ended {
+			from++
+		}
+	}
+}
+
+// first returns the mark that ends the sequence that ends first, or -1. open[s] are the marks with which steps 0 to s can have been
+// taken, in order of time; those that are too old for the step behind are dropped as they are met.
+func (k *sequence) first(marks []mark) int {
+	open := make([][]mark, len(k.steps))
+	for i := 0; i < len(marks); {
+		next := i
+		for next < len(marks) && marks[next].at == marks[i].at {
+			next++
+		}
+		// Events of one instant do not follow one another: the later steps are looked at first.
+		for s := len(k.steps) - 1; s >= 0; s-- {
+			for j := i; j < next; j++ {
+				m := marks[j]
+				if m.steps&(1<<s) == 0 || s > 0 && !k.follows(s, open[s-1], m) {
+					continue
+				}
+				if s == len(k.steps)-1 {
+					return j
+				}
+				open[s] = append(open[s], m)
+			}
+		}
+		i = next
+	}
+	return -1
+}
+
+// follows says whether a mark can be step s after one of those that took the step before. The one with the latest date or time
+// is the nearest.
+func (k *sequence) follows(s int, before []mark, m mark) bool {
+	within := k.steps[s].within
+	if len(before) == 0 {
+		return false
+	}
+	switch {
+	case within.days > 0:
+		nearest := slices.MaxFunc(before, func(a, b mark) int { return cmp.Compare(a.day, b.day) })
+		return int(m.day-nearest.day) <= within.days
+	case within.exact > 0:
+		return m.at-before[len(before)-1].at <= int64(within.exact)
+	}
+	return true
+}

@@ -1,0 +1,127 @@
+package campaign
+
+import (
+	"math"
+	"math/big"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// sum is reached when the values of matching events add up to a number (G2): exactly, in whole millionths.
+type sum struct {
+	filter  filter
+	numbers []int64 // millionths
+	window  window
+}
+
+// millionth is the unit of a sum: 6 decimals.
+const millionth = 1_000_000
+
+// maxSum bounds a sum's number: so high, one more value can't overflow.
+const maxSum = math.MaxInt64 / 4
+
+func readSum(r *reader, n ast.Node, g *goalReader) part {
+	k := &sum{}
+	per := noUnit
+	r.fields(n, "a `sum` goal", []field{
+		{"sum", "what the values must add up to", true, decimals(&k.numbers)},
+		k.filter.of(),
+		k.filter.whereField(),
+		k.filter.valueField("a number, for example event.data.km"),
+		perField(&per),
+		k.window.field(),
+	})
+	k.window.check(r, n, per, len(k.numbers))
+	g.tiers(r, n, len(k.numbers))
+	return g.leaf(r, n, per, k)
+}
+
+func (k *sum) filters() []*filter { return []*filter{&k.filter} }
+
+func (k *sum) advance(c *cell, e evidence, _ uint64) Decision {
+	if d := addable(c.sum, e.amount); d != Counted {
+		return d
+	}
+	if k.window.is() { // no window can hold more than all of it
+		c.sum += e.amount
+		k.window.add(c, mark{at: e.at, day: e.day, id: e.id, amount: e.amount})
+		return Counted
+	}
+	c.sum += e.amount
+	return Counted
+}
+
+// addable says whether an amount can be added to a sum.
+func addable(to, amount int64) Decision {
+	switch {
+	case amount < 0:
+		return NegativeValue
+	case amount > maxSum || to > maxSum-amount:
+		return Overflow
+	}
+	return Counted
+}
+
+func (k *sum) worth(c *cell, _ user) int {
+	if k.window.is() {
+		return k.window.most(c, &sumTally{needs: k.numbers[0]})
+	}
+	return reached(c.sum, k.numbers)
+}
+
+type sumTally struct{ needs, has int64 }
+
+func (t *sumTally) add(m mark)   { t.has += m.amount }
+func (t *sumTally) drop(m mark)  { t.has -= m.amount }
+func (t *sumTally) enough() bool { return t.has >= t.needs }
+
+// millionths rounds a double's exact value half to even to 6 decimals (G2). ok is false where it is no number that a sum can hold.
+func millionths(f float64) (amount int64, ok bool) {
+	if math.IsNaN(f) || math.Abs(f) > maxSum/millionth {
+		return 0, false
+	}
+	scaled := new(big.Rat)
+	if scaled.SetFloat64(f) == nil {
+		return 0, false
+	}
+	scaled.Mul(scaled, big.NewRat(millionth, 1))
+	floor := new(big.Int).Div(scaled.Num(), scaled.Denom()) // Euclidean: rounds down, the denominator being positive
+	rest := new(big.Rat).Sub(scaled, new(big.Rat).SetInt(floor))
+	if half := rest.Cmp(big.NewRat(1, 2)); half > 0 || half == 0 && floor.Bit(0) == 1 {
+		floor.Add(floor, big.NewInt(1))
+	}
+	return floor.Int64(), true
+}
+
+// decimals reads a positive number of at most 6 decimals, or a list of rising ones, as millionths.
+func decimals(to *[]int64) func(*reader, ast.Node) {
+	one := func(r *reader, n ast.Node) int64 {
+		s, _ := scalar(n)
+		exact, ok := new(big.Rat).SetString(s)
+		if ok {
+			exact.Mul(exact, big.NewRat(millionth, 1))
+		}
+		if !ok || !exact.IsInt() || exact.Sign() <= 0 || !exact.Num().IsInt64() || exact.Num().Int64() > maxSum {
+			r.wrong(n, "write a number above 0 with at most 6 decimals, not %s", describe(n))
+			return 0
+		}
+		return exact.Num().Int64()
+	}
+	return func(r *reader, n ast.Node) {
+		list, ok := n.(*ast.SequenceNode)
+		if !ok {
+			*to = []int64{one(r, n)}
+			return
+		}
+		if len(list.Values) == 0 {
+			r.wrong(n, "the list is empty")
+		}
+		for i, item := range list.Values {
+			v := one(r, item)
+			if i > 0 && v != 0 && v <= (*to)[i-1] {
+				r.wrong(item, "the numbers of tiers rise, and this one does not")
+			}
+			*to = append(*to, v)
+		}
+	}
+}
