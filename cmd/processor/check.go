@@ -1,25 +1,117 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
-// check reads a directory of campaigns and tells what is wrong (rule L4), or what is there.
+// check reads a directory of campaigns, and of scenarios, and tells what is wrong (rule L4), or what is there.
 type check struct {
 	Campaigns string `arg:"" type:"existingdir" help:"The directory of campaign files."`
+	Format    string `enum:"text,json" default:"text" help:"text, or json for editors and CI (${default})."`
 }
+
+// errMistakes means that there are mistakes; they have been told.
+var errMistakes = errors.New("there are mistakes")
 
 // Run is called by main.
 func (c *check) Run() error {
 	set, err := campaign.Load(os.DirFS(c.Campaigns), ".")
+	var mistakes campaign.Mistakes
+	if err != nil && !errors.As(err, &mistakes) {
+		return err
+	}
+	inScenarios, err := c.scenarios()
 	if err != nil {
 		return err
 	}
+	mistakes = append(mistakes, inScenarios...)
+	if c.Format == "json" {
+		return c.tellJSON(mistakes)
+	}
+	if len(mistakes) > 0 {
+		for _, m := range mistakes {
+			fmt.Fprintln(os.Stderr, m.Error())
+			fmt.Fprint(os.Stderr, c.excerpt(m))
+		}
+		return fmt.Errorf("%w: %d", errMistakes, len(mistakes))
+	}
 	for _, c := range set.Campaigns() {
 		fmt.Printf("%s version %d: %s\n", c.ID, c.Version, c.Title)
+	}
+	return nil
+}
+
+// scenarios reads the files of scenarios beside the campaigns.
+func (c *check) scenarios() (mistakes campaign.Mistakes, err error) {
+	entries, err := os.ReadDir(c.Campaigns)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if e.IsDir() || !campaign.ScenarioFile(e.Name()) {
+			continue
+		}
+		src, err := os.ReadFile(filepath.Join(c.Campaigns, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		_, wrong := campaign.ParseScenarios(e.Name(), src)
+		mistakes = append(mistakes, wrong...)
+	}
+	return mistakes, nil
+}
+
+// excerpt is the line of a mistake with a caret below its place; empty where the file has no such line.
+func (c *check) excerpt(m campaign.Mistake) string {
+	src, err := os.ReadFile(filepath.Join(c.Campaigns, filepath.FromSlash(m.File)))
+	if err != nil {
+		return ""
+	}
+	lines := bytes.Split(src, []byte("\n"))
+	if m.Line > len(lines) {
+		return ""
+	}
+	line := strings.TrimRight(string(lines[m.Line-1]), "\r")
+	if strings.TrimSpace(line) == "" {
+		return ""
+	}
+	before := []rune(line)
+	before = before[:min(m.Column-1, len(before))]
+	for i, r := range before {
+		if r != '\t' {
+			before[i] = ' '
+		}
+	}
+	return "    " + line + "\n    " + string(before) + "^\n"
+}
+
+// tellJSON writes the mistakes as a list of objects.
+func (c *check) tellJSON(mistakes campaign.Mistakes) error {
+	type place struct {
+		File    string `json:"file"`
+		Line    int    `json:"line"`
+		Column  int    `json:"column"`
+		Message string `json:"message"`
+	}
+	list := make([]place, len(mistakes))
+	for i, m := range mistakes {
+		list[i] = place{m.File, m.Line, m.Column, m.Message}
+	}
+	text, err := json.MarshalIndent(list, "", "  ")
+	if err != nil {
+		return err
+	}
+	fmt.Println(string(text))
+	if len(list) > 0 {
+		return fmt.Errorf("%w: %d", errMistakes, len(list))
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ type commands struct {
 	Demo     demo     `cmd:"" help:"Show everything at once: a broker, events, a processor and the rewards, with nothing else installed."`
 	Run      run      `cmd:"" help:"Work on the events of a Kafka until told to stop."`
 	Check    check    `cmd:"" help:"Read campaign files and report every mistake with its place."`
+	Test     test     `cmd:"" help:"Run scenarios: what users do, and which rewards that must give."`
 	Simulate simulate `cmd:"" help:"Run campaigns over a file of events, without Kafka."`
 }
 

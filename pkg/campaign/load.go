@@ -20,7 +20,7 @@ type Set struct {
 // maxCampaignFiles bounds a directory of campaigns.
 const maxCampaignFiles = 10_000
 
-// Load reads every campaign file (.yaml, .yml) of a directory. All mistakes of all files are returned at once, as Mistakes.
+// Load reads every campaign file (.yaml, .yml) of a directory, and leaves scenarios (.test.yaml) alone. All mistakes of all files are returned at once, as Mistakes.
 func Load(fsys fs.FS, dir string) (*Set, error) {
 	entries, err := fs.ReadDir(fsys, dir)
 	if err != nil {
@@ -31,7 +31,7 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 	files := map[string]string{} // campaign id to file
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
-		if ext := path.Ext(name); e.IsDir() || ext != ".yaml" && ext != ".yml" {
+		if ext := path.Ext(name); e.IsDir() || ScenarioFile(name) || ext != ".yaml" && ext != ".yml" {
 			continue
 		}
 		if len(files) == maxCampaignFiles {

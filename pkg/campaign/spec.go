@@ -84,7 +84,7 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 		{"sponsor", "who pays for it", false, text(&c.Sponsor)},
 		{"starts", "a date or an instant, for example `starts: 2026-01-01`", true, later(&starts)},
 		{"ends", "a date or an instant, not included", false, later(&ends)},
-		{"timezone", "where a user is whose zone is not known, for example Europe/Berlin", false, c.readZone},
+		{"timezone", "where a user is whose zone is not known, for example Europe/Berlin", false, zoneField(&c.zone)},
 		{"lateness", "how late an event may arrive", false, duration(&c.Late, maxLateness)},
 		{"day_starts", "when a new day begins, for example 04:00", false, c.readDayStarts},
 		{"eligible", "who may take part: CEL over `user` and `event`", false, condition(&c.eligible)},
@@ -134,17 +134,6 @@ func (c *Campaign) readID(r *reader, n ast.Node) {
 	if c.ID != "" && !idForm.MatchString(c.ID) {
 		r.wrong(n, "%s is no id: use a-z, 0-9 and -, at most 63 of them, not beginning or ending with -", describe(n))
 	}
-}
-
-func (c *Campaign) readZone(r *reader, n ast.Node) {
-	s, _ := scalar(n)
-	z := loadZone(s)
-	if z == nil {
-		r.wrong(n, "%s is no time zone of the IANA database (%s): write for example America/New_York, Europe/Berlin or UTC%s",
-			describe(n), ZoneVersion, suggest(nearest(s, zoneNames())))
-		return
-	}
-	c.zone = z
 }
 
 func (c *Campaign) readDayStarts(r *reader, n ast.Node) {

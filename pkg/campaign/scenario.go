@@ -1,0 +1,371 @@
+package campaign
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// Scenario is a test that an author writes: what some users do, and which rewards that must give.
+type Scenario struct {
+	File string
+	Line int
+	Name string
+
+	zone    *zone
+	users   []scenarioUser
+	events  []scenarioEvent
+	rewards []expectedReward
+}
+
+type scenarioUser struct {
+	id         string
+	zone       *zone
+	attributes []byte // a JSON object
+}
+
+type scenarioEvent struct {
+	line          int
+	at, arrives   string // as written
+	user, kind    string
+	id, source    string
+	data          []byte // JSON; nil where there is none
+	expect        string // a decision; empty where none is expected
+	expectIn      string // the campaign that it is expected of; empty where there is one
+	time, arrival int64  // Unix ns
+	told          string // `time` of the CloudEvent
+}
+
+type expectedReward struct {
+	line                        int
+	user, campaign, cycle, tier string // the last two may be empty: any
+}
+
+func (e expectedReward) String() string {
+	s := e.user + " gets a reward of " + e.campaign
+	if e.cycle != "" {
+		s += ", cycle " + e.cycle
+	}
+	if e.tier != "" {
+		s += ", tier " + e.tier
+	}
+	return s
+}
+
+func (e expectedReward) is(r *Reward) bool {
+	return e.user == r.User && e.campaign == r.Campaign.ID && (e.cycle == "" || e.cycle == r.Cycle) && (e.tier == "" || e.tier == r.Tier)
+}
+
+// ScenarioFailure is an expectation that does not hold.
+type ScenarioFailure struct {
+	File string
+	Line int
+	Text string   // what was expected, and what happened
+	Why  []string // the decisions of the user concerned, one a line
+}
+
+// ScenarioFile reports whether a file's name says that it holds scenarios and no campaign: it ends in .test.yaml or .test.yml.
+func ScenarioFile(name string) bool {
+	return strings.HasSuffix(name, ".test.yaml") || strings.HasSuffix(name, ".test.yml")
+}
+
+// ParseScenarios reads a file of scenarios. All its mistakes are returned at once.
+func ParseScenarios(file string, src []byte) ([]Scenario, Mistakes) {
+	r := &reader{file: file}
+	var scenarios []Scenario
+	if n := r.document(src); n != nil {
+		r.fields(n, "a file of scenarios", []field{
+			{"scenarios", "the list of scenarios", true, func(r *reader, n ast.Node) {
+				r.items(n, "scenarios", func(item ast.Node) {
+					line, _ := place(item)
+					s := Scenario{File: file, Line: line, zone: loadZone("UTC")}
+					s.read(r, item)
+					scenarios = append(scenarios, s)
+				})
+			}},
+		})
+	}
+	if len(r.mistakes) > 0 {
+		r.mistakes.sort()
+		return nil, r.mistakes
+	}
+	return scenarios, nil
+}
+
+// items reads a list.
+func (r *reader) items(n ast.Node, what string, read func(ast.Node)) {
+	list, ok := n.(*ast.SequenceNode)
+	if !ok {
+		r.wrong(n, "%s are a list (lines that begin with `-`), not %s", what, describe(n))
+		return
+	}
+	for _, item := range list.Values {
+		if r.plain(item) {
+			read(item)
+		}
+	}
+}
+
+func (s *Scenario) read(r *reader, n ast.Node) {
+	var events, rewards ast.Node
+	r.fields(n, "a scenario", []field{
+		{"scenario", "what it shows, in a sentence", true, text(&s.Name)},
+		{"timezone", "where local times are, for example Europe/Berlin; default UTC", false, zoneField(&s.zone)},
+		{"users", "what is known of users: their `timezone`, and any attribute", false, s.readUsers},
+		{"events", "what users do, in the order of arrival", true, func(_ *reader, n ast.Node) { events = n }},
+		{"rewards", "all rewards that are to be issued; `[]` for none", true, func(_ *reader, n ast.Node) { rewards = n }},
+	})
+	if events != nil {
+		r.items(events, "events", func(item ast.Node) { s.readEvent(r, item) })
+	}
+	if rewards != nil {
+		r.items(rewards, "rewards", func(item ast.Node) { s.readReward(r, item) })
+	}
+}
+
+func zoneField(to **zone) func(*reader, ast.Node) {
+	return func(r *reader, n ast.Node) {
+		s, _ := scalar(n)
+		if z := loadZone(s); z != nil {
+			*to = z
+			return
+		}
+		r.wrong(n, "%s is no time zone of the IANA database (%s): write for example America/New_York, Europe/Berlin or UTC%s",
+			describe(n), ZoneVersion, suggest(nearest(s, zoneNames())))
+	}
+}
+
+func (s *Scenario) readUsers(r *reader, n ast.Node) {
+	pairs, _ := r.pairs(n, "`users`")
+	for _, pair := range pairs {
+		u := scenarioUser{id: keyOf(pair)}
+		known, _ := r.pairs(pair.Value, "a user")
+		attributes := []byte{'{'}
+		for _, fact := range known {
+			if keyOf(fact) == "timezone" {
+				zoneField(&u.zone)(r, fact.Value)
+				continue
+			}
+			if len(attributes) > 1 {
+				attributes = append(attributes, ',')
+			}
+			attributes = append(appendJSONString(attributes, keyOf(fact)), ':')
+			attributes = r.appendJSON(attributes, fact.Value, 1)
+		}
+		u.attributes = append(attributes, '}')
+		s.users = append(s.users, u)
+	}
+}
+
+func (s *Scenario) readEvent(r *reader, n ast.Node) {
+	e := scenarioEvent{source: "/scenario", id: fmt.Sprintf("event-%d", len(s.events)+1)}
+	e.line, _ = place(n)
+	var at, arrives ast.Node
+	r.fields(n, "an event", []field{
+		{"at", "when it happens, for example 2026-03-01 20:00 (local time)", true, func(_ *reader, n ast.Node) { at = n }},
+		{"arrives", "when it arrives, where that is later", false, func(_ *reader, n ast.Node) { arrives = n }},
+		{"user", "whose it is", true, text(&e.user)},
+		{"type", "its type", true, text(&e.kind)},
+		{"data", "what it says", false, func(r *reader, n ast.Node) { e.data = r.appendJSON(nil, n, 1) }},
+		{"id", "its id, where two events are to have the same", false, text(&e.id)},
+		{"source", "its source", false, text(&e.source)},
+		{"expect", "the decision, for example too_late; where several campaigns look at it, `campaign: decision`", false, e.readExpect},
+	})
+	if at == nil {
+		return
+	}
+	z := s.zone
+	for _, u := range s.users {
+		if u.id == e.user && u.zone != nil {
+			z = u.zone
+		}
+	}
+	e.time, e.told = r.localTime(at, z)
+	e.at, _ = scalar(at)
+	e.arrival = e.time
+	if arrives != nil {
+		e.arrival, _ = r.localTime(arrives, z)
+	}
+	if k := len(s.events); k > 0 && e.arrival < s.events[k-1].arrival {
+		if arrives != nil {
+			r.wrong(n, "events are in the order of arrival, and this one arrives before the one above")
+		}
+		e.arrival = s.events[k-1].arrival
+	}
+	s.events = append(s.events, e)
+}
+
+func (e *scenarioEvent) readExpect(r *reader, n ast.Node) {
+	var names []string
+	for _, d := range Decisions() {
+		names = append(names, d.String())
+	}
+	if _, ok := scalar(n); ok {
+		oneOf(&e.expect, names...)(r, n)
+		return
+	}
+	pairs, _ := r.pairs(n, "`expect`")
+	for _, pair := range pairs {
+		e.expectIn = keyOf(pair)
+		oneOf(&e.expect, names...)(r, pair.Value)
+	}
+}
+
+func (s *Scenario) readReward(r *reader, n ast.Node) {
+	e := expectedReward{}
+	e.line, _ = place(n)
+	r.fields(n, "a reward", []field{
+		{"user", "who gets it", true, text(&e.user)},
+		{"campaign", "the campaign's id", true, text(&e.campaign)},
+		{"cycle", "its ordinal or period, where that matters", false, text(&e.cycle)},
+		{"tier", "its tier, where that matters", false, text(&e.tier)},
+	})
+	s.rewards = append(s.rewards, e)
+}
+
+// localTime reads "2026-03-01 20:00" on a zone's wall clock, or an RFC 3339 time. told is how the CloudEvent says it: with an
+// offset only where the author wrote one.
+func (r *reader) localTime(n ast.Node, z *zone) (ns int64, told string) {
+	s, _ := scalar(n)
+	if ns, _, err := parseTime(s); err == nil {
+		return ns, s
+	}
+	for _, form := range []string{"2006-01-02 15:04", "2006-01-02 15:04:05"} {
+		if t, err := time.ParseInLocation(form, s, z.location); err == nil {
+			if t.Format(form) != s {
+				r.wrong(n, "%s does not exist on the clocks of %s: they were changed", describe(n), z.name)
+			}
+			return t.UnixNano(), t.UTC().Format(time.RFC3339)
+		}
+	}
+	r.wrong(n, "write a time such as 2026-03-01 20:00 or 2026-03-01T20:00:00-05:00, not %s", describe(n))
+	return 0, ""
+}
+
+// Run plays a scenario for the campaigns in force, and returns what was expected and did not happen.
+func (s *Scenario) Run(set *Set) []ScenarioFailure {
+	p := play{scenario: s, engine: NewEngine(set, 0), ledgers: map[string]*Ledger{}, why: map[string][]string{}}
+	for _, u := range s.users {
+		p.introduce(u)
+	}
+	for i := range s.events {
+		p.event(&s.events[i])
+	}
+	p.compareRewards()
+	return p.failures
+}
+
+// play is a scenario that is being run.
+type play struct {
+	scenario *Scenario
+	engine   *Engine
+	ledgers  map[string]*Ledger
+	rewards  []Reward
+	why      map[string][]string // by user
+	failures []ScenarioFailure
+}
+
+func (p *play) fail(line int, user, format string, args ...any) {
+	p.failures = append(p.failures, ScenarioFailure{p.scenario.File, line, fmt.Sprintf(format, args...), p.why[user]})
+}
+
+// introduce tells what is known of a user from the beginning.
+func (p *play) introduce(u scenarioUser) {
+	if len(p.scenario.events) == 0 {
+		return
+	}
+	data := append([]byte(`{"attributes":`), u.attributes...)
+	if u.zone != nil {
+		data = appendJSONString(append(data, `,"timezone":`...), u.zone.name)
+	}
+	e := scenarioEvent{
+		user: u.id, kind: "stampede.profile", id: "users", source: "/scenario/users", data: append(data, '}'),
+		told: "2000-01-01T00:00:00Z", arrival: p.scenario.events[0].arrival,
+	}
+	p.event(&e)
+}
+
+func (p *play) event(e *scenarioEvent) {
+	var decoder Decoder
+	var ev Event
+	clock := floorDiv(e.arrival, int64(time.Millisecond))
+	rejection := decoder.Decode(&Record{Key: []byte(e.user), Value: e.cloudEvent(), Clock: clock}, &ev)
+	if rejection == nil {
+		l := p.ledgers[e.user]
+		if l == nil {
+			l = &Ledger{}
+			p.ledgers[e.user] = l
+		}
+		result := p.engine.Apply(l, &ev, clock)
+		rejection = result.Rejection
+		p.decided(e, result)
+	}
+	if rejection != nil {
+		p.fail(e.line, e.user, "the event would be a dead letter: %s: %s", rejection.Reason, rejection.Detail)
+	}
+}
+
+func (p *play) decided(e *scenarioEvent, result *Result) {
+	var decisions []string
+	met := false
+	for _, d := range result.Decisions {
+		text := d.Campaign.ID + ": " + d.Decision.String()
+		if d.Detail != "" {
+			text += " (" + d.Detail + ")"
+		}
+		decisions = append(decisions, text)
+		met = met || d.Decision.String() == e.expect && (e.expectIn == "" || e.expectIn == d.Campaign.ID)
+	}
+	for _, r := range result.Rewards {
+		r.Evidence = slices.Clone(r.Evidence)
+		p.rewards = append(p.rewards, r)
+		decisions = append(decisions, fmt.Sprintf("reward of %s, cycle %s, tier %s", r.Campaign.ID, r.Cycle, r.Tier))
+	}
+	if len(decisions) == 0 {
+		decisions = []string{"no campaign is concerned"}
+	}
+	if e.line > 0 {
+		p.why[e.user] = append(p.why[e.user], fmt.Sprintf("line %d, %s %s: %s", e.line, e.at, e.kind, strings.Join(decisions, "; ")))
+	}
+	if e.expect != "" && !met {
+		p.fail(e.line, e.user, "the event was to be %s%s, and is: %s", e.expect, ofCampaign(e.expectIn), strings.Join(decisions, "; "))
+	}
+}
+
+func ofCampaign(id string) string {
+	if id == "" {
+		return ""
+	}
+	return " for " + id
+}
+
+// compareRewards wants the rewards that are listed, and no other.
+func (p *play) compareRewards() {
+	left := slices.Clone(p.rewards)
+	for _, want := range p.scenario.rewards {
+		i := slices.IndexFunc(left, func(r Reward) bool { return want.is(&r) })
+		if i < 0 {
+			p.fail(want.line, want.user, "expected: %s; it was not issued", want)
+			continue
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	for _, r := range left {
+		p.fail(p.scenario.Line, r.User, "not expected: %s gets a reward of %s, cycle %s, tier %s", r.User, r.Campaign.ID, r.Cycle, r.Tier)
+	}
+}
+
+// cloudEvent is the event as its producer would send it.
+func (e *scenarioEvent) cloudEvent() []byte {
+	dst := append([]byte(nil), `{"specversion":"1.0","id":`...)
+	for _, part := range [][2]string{{"", e.id}, {`,"source":`, e.source}, {`,"type":`, e.kind}, {`,"subject":`, e.user}, {`,"time":`, e.told}} {
+		dst = appendJSONString(append(dst, part[0]...), part[1])
+	}
+	if e.data != nil {
+		dst = append(append(dst, `,"data":`...), e.data...)
+	}
+	return append(dst, '}')
+}
