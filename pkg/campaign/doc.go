@@ -15,12 +15,15 @@
 //     it, timestamp.go reads times.
 //   - engine.go decides. For each campaign that the event's type concerns it asks the questions of decision.go, in order.
 //   - civil.go and zone.go say which date it was where the user was (T1, T2).
-//   - cel.go evaluates conditions over what scope.go shows them.
-//   - goal.go is the table of goal kinds; goal_event.go, goal_count.go and goal_streak.go are one kind each. A new kind is
-//     a new file and a new row.
+//   - cel.go evaluates conditions and values over what scope.go shows them; native.go does so for the common forms.
+//   - goal.go is the table of goal kinds; goal_*.go are one kind each, window.go and period.go what several of them share. A
+//     new kind is a new file and a new row.
+//   - control.go applies what users say about themselves (C1 to C3).
 //   - reward.go makes the reward and its record (R1 to R3).
 //   - ledger.go is what is known of a user: seen.go the recent events (E3), profile.go zones and attributes (C1), and the
 //     progress in each campaign. encoding.go is its only binary form.
+//
+// scenario.go is how authors test their campaigns.
 //
 // Campaigns come in through load.go, spec.go and yaml.go, which report every mistake of every file at once (mistake.go).
 //

@@ -1,0 +1,64 @@
+package campaign
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestReference runs every example of CAMPAIGNS.md, and wants every decision in its table.
+func TestReference(t *testing.T) {
+	src, err := os.ReadFile("../../CAMPAIGNS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(src)
+	var campaigns []*Campaign
+	examples := 0
+	for _, block := range strings.Split(text, "```yaml\n")[1:] {
+		example, _, _ := strings.Cut(block, "```")
+		examples++
+		switch first, _, _ := strings.Cut(example, ":"); first {
+		case "scenarios":
+			set, err := NewSet(campaigns)
+			if err != nil {
+				t.Fatal(err)
+			}
+			scenarios, mistakes := ParseScenarios("CAMPAIGNS.md", []byte(example))
+			if mistakes != nil {
+				t.Fatal(mistakes)
+			}
+			for _, s := range scenarios {
+				for _, f := range s.Run(set) {
+					t.Errorf("%s: %s\n%s", s.Name, f.Text, strings.Join(f.Why, "\n"))
+				}
+			}
+		case "campaign":
+			c, mistakes := Parse("CAMPAIGNS.md", []byte(example))
+			if mistakes != nil {
+				t.Errorf("%s\n%v", example, mistakes)
+				continue
+			}
+			campaigns = append(campaigns, c)
+		case "goal":
+			if _, mistakes := Parse("CAMPAIGNS.md", []byte("campaign: c\nversion: 1\nstarts: 2026-01-01\nreward: {kind: points}\n"+example)); mistakes != nil {
+				t.Errorf("%s\n%v", example, mistakes)
+			}
+		default:
+			t.Errorf("an example that is neither a campaign, a goal nor scenarios:\n%s", example)
+		}
+	}
+	if examples < 19 {
+		t.Errorf("%d examples were found", examples)
+	}
+	for _, d := range Decisions() {
+		if !strings.Contains(text, "`"+d.String()+"`") {
+			t.Errorf("the decision %s is not explained", d)
+		}
+	}
+	for _, name := range kindNames() {
+		if !strings.Contains(text, "goal: {"+name+": ") {
+			t.Errorf("the goal %s has no example", name)
+		}
+	}
+}
