@@ -126,14 +126,14 @@ func (t *test) tell(s *campaign.Scenario, failures []campaign.ScenarioFailure) {
 
 // told is a failure with why, indented.
 func told(f campaign.ScenarioFailure) string {
-	text := fmt.Sprintf("  %s:%d: %s\n", f.File, f.Line, f.Text)
+	lines := []string{fmt.Sprintf("  %s:%d: %s", f.File, f.Line, f.Text)}
 	if len(f.Why) > 0 {
-		text += "    what happened:\n"
+		lines = append(lines, "    what happened:")
 	}
 	for _, line := range f.Why {
-		text += "      " + line + "\n"
+		lines = append(lines, "      "+line)
 	}
-	return text
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // junit is a report in the format that CI systems read.

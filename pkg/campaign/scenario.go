@@ -29,7 +29,7 @@ type scenarioUser struct {
 
 type scenarioEvent struct {
 	line          int
-	at, arrives   string // as written
+	at            string // as written
 	user, kind    string
 	id, source    string
 	data          []byte // JSON; nil where there is none
