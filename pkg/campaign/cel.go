@@ -29,6 +29,7 @@ const (
 
 // predicate is a compiled condition: CEL, boolean, over `event` and `user`.
 type predicate struct {
+	source  string
 	program cel.Program
 	native  nativeCondition // nil where the condition's form is not one that is compiled
 	user    bool
@@ -70,7 +71,7 @@ func compilePredicate(source string) (*predicate, []exprError) {
 	if out := checked.OutputType(); !out.IsExactType(types.BoolType) && !out.IsExactType(types.DynType) {
 		return nil, []exprError{{1, 1, fmt.Sprintf("a condition must be true or false, this expression is of type %s", out)}}
 	}
-	p := &predicate{program: program, native: compileNative(shapeOf(checked.NativeRep().Expr()))}
+	p := &predicate{source: source, program: program, native: compileNative(shapeOf(checked.NativeRep().Expr()))}
 	p.user = looksAtUser(checked)
 	return p, nil
 }

@@ -26,40 +26,75 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read campaigns in %s: %w", dir, err)
 	}
-	var campaigns []*Campaign
-	var mistakes Mistakes
-	files := map[string]string{} // campaign id to file
+	l := loading{files: map[string]string{}, menu: map[string]*dish{}}
+	type file struct {
+		name string
+		src  []byte
+	}
+	var orders []file
+	files := 0
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
 		if ext := path.Ext(name); e.IsDir() || ScenarioFile(name) || ext != ".yaml" && ext != ".yml" {
 			continue
 		}
-		if len(files) == maxCampaignFiles {
+		if files++; files > maxCampaignFiles {
 			return nil, fmt.Errorf("read campaigns in %s: more than %d files", dir, maxCampaignFiles)
 		}
 		src, err := fs.ReadFile(fsys, name)
 		if err != nil {
 			return nil, fmt.Errorf("read campaign %s: %w", name, err)
 		}
-		c, wrong := Parse(name, src)
-		mistakes = append(mistakes, wrong...)
-		if c == nil {
-			continue
+		switch {
+		case isOrder(src):
+			orders = append(orders, file{name, src}) // the menu must be known first
+		case isDish(src):
+			d, wrong := parseDish(name, src)
+			l.mistakes = append(l.mistakes, wrong...)
+			if l.menu[d.id] != nil {
+				l.mistakes = append(l.mistakes, Mistake{name, 1, 1, fmt.Sprintf("campaign `%s` is in %s already: an id belongs to one campaign", d.id, l.menu[d.id].file)})
+			} else {
+				l.menu[d.id] = d
+			}
+		default:
+			c, wrong := Parse(name, src)
+			l.mistakes = append(l.mistakes, wrong...)
+			if c != nil {
+				l.add(name, c)
+			}
 		}
-		if other, taken := files[c.ID]; taken {
-			mistakes = append(mistakes, Mistake{name, 1, 1, fmt.Sprintf("campaign `%s` is in %s already: an id belongs to one campaign", c.ID, other)})
-			continue
+	}
+	for _, o := range orders {
+		campaigns, wrong := parseOrder(o.name, o.src, l.menu)
+		l.mistakes = append(l.mistakes, wrong...)
+		for _, c := range campaigns {
+			l.add(o.name, c)
 		}
-		files[c.ID] = name
-		campaigns = append(campaigns, c)
 	}
-	if len(mistakes) > 0 {
-		return nil, mistakes
+	if len(l.mistakes) > 0 {
+		return nil, l.mistakes
 	}
-	if len(campaigns) == 0 {
-		return nil, fmt.Errorf("no campaign in %s: a campaign is a file that ends in .yaml", dir)
+	if len(l.campaigns) == 0 {
+		return nil, fmt.Errorf("no campaign in %s: a campaign is a file that ends in .yaml, and one with `parameters` is in force where a sponsor's file orders it", dir)
 	}
-	return NewSet(campaigns)
+	return NewSet(l.campaigns)
+}
+
+// loading is a directory that is being read.
+type loading struct {
+	campaigns []*Campaign
+	mistakes  Mistakes
+	files     map[string]string // campaign id to file
+	menu      map[string]*dish  // by id
+}
+
+func (l *loading) add(file string, c *Campaign) {
+	if other, taken := l.files[c.ID]; taken {
+		l.mistakes = append(l.mistakes, Mistake{file, 1, 1, fmt.Sprintf("campaign `%s` is in %s already: an id belongs to one campaign", c.ID, other)})
+		return
+	}
+	l.files[c.ID] = file
+	l.campaigns = append(l.campaigns, c)
 }
 
 // NewSet puts campaigns in force.

@@ -14,11 +14,17 @@ func TestReference(t *testing.T) {
 	}
 	text := string(src)
 	var campaigns []*Campaign
+	menu := map[string]*dish{}
 	examples := 0
 	for _, block := range strings.Split(text, "```yaml\n")[1:] {
 		example, _, _ := strings.Cut(block, "```")
 		examples++
 		switch first, _, _ := strings.Cut(example, ":"); first {
+		case "sponsor":
+			ordered, mistakes := parseOrder("CAMPAIGNS.md", []byte(example), menu)
+			if mistakes != nil || len(ordered) != 1 || ordered[0].ID != "acme.days-in-a-row" || ordered[0].Title != "Log your data 7 days in a row" {
+				t.Errorf("%s\n%v", example, mistakes)
+			}
 		case "scenarios":
 			set, err := NewSet(campaigns)
 			if err != nil {
@@ -34,6 +40,14 @@ func TestReference(t *testing.T) {
 				}
 			}
 		case "campaign":
+			if isDish([]byte(example)) {
+				d, mistakes := parseDish("CAMPAIGNS.md", []byte(example))
+				if mistakes != nil {
+					t.Fatalf("%s\n%v", example, mistakes)
+				}
+				menu[d.id] = d
+				continue
+			}
 			c, mistakes := Parse("CAMPAIGNS.md", []byte(example))
 			if mistakes != nil {
 				t.Errorf("%s\n%v", example, mistakes)

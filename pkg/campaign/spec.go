@@ -92,6 +92,7 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 		{"repeat", "`once` or `always`", false, oneOf(&repeat, "once", "always")},
 		{"limits", "how often a user can be rewarded", false, c.readLimits},
 		{"reward", "what the user gets, for example `reward: {kind: gift_card, amount: 25.00 USD}`", true, func(_ *reader, n ast.Node) { rewards = n }},
+		{"parameters", "what sponsors may set, which makes the campaign a dish on a menu", false, func(*reader, ast.Node) {}},
 		{"enrol", "`automatic`, or `opt_in` where users say that they take part", false, oneOf(&enrol, "automatic", "opt_in")},
 	})
 	c.Always, c.OptIn = repeat == "always", enrol == "opt_in"
