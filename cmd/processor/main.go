@@ -20,6 +20,7 @@ type commands struct {
 	Run      run      `cmd:"" help:"Work on the events of a Kafka until told to stop."`
 	Check    check    `cmd:"" help:"Read campaign files and report every mistake with its place."`
 	Test     test     `cmd:"" help:"Run scenarios: what users do, and which rewards that must give."`
+	Explain  explain  `cmd:"" help:"Tell where a user stands in every campaign, and what became of each event."`
 	Simulate simulate `cmd:"" help:"Run campaigns over a file of events, without Kafka."`
 }
 

@@ -19,6 +19,7 @@ import (
 type simulate struct {
 	Campaigns   string `type:"existingdir" required:"" help:"The directory of campaign files."`
 	Events      string `type:"existingfile" default:"-" help:"The events, one CloudEvent a line; - is stdin."`
+	Decisions   string `help:"Where to write what became of each event in each campaign, as NDJSON."`
 	DeadLetters string `help:"Where to write the lines that can't be processed, with their reasons."`
 }
 
@@ -48,7 +49,41 @@ func (s *simulate) Run(ctx context.Context) (err error) {
 	}
 	out := bufio.NewWriter(os.Stdout)
 	defer func() { err = errors.Join(err, out.Flush()) }()
-	return newSimulation(set, out, deadLetters).run(ctx, in)
+	simulation := newSimulation(set, out, deadLetters)
+	if s.Decisions != "" {
+		f, err := os.Create(s.Decisions)
+		if err != nil {
+			return fmt.Errorf("create decisions: %w", err)
+		}
+		decisions := bufio.NewWriter(f)
+		defer func() { err = errors.Join(err, decisions.Flush(), f.Close()) }()
+		simulation.decided = writeDecisions(decisions)
+	}
+	if err := simulation.run(ctx, in); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, simulation.summary())
+	return nil
+}
+
+// writeDecisions writes one object for each decision. What can't be written is told when the file is closed.
+func writeDecisions(to io.Writer) func(*campaign.Event, *campaign.Result) {
+	encoder := json.NewEncoder(to)
+	return func(ev *campaign.Event, r *campaign.Result) {
+		for _, d := range r.Decisions {
+			_ = encoder.Encode(decision{ev.User, ev.Source, ev.ID, d.Campaign.ID, d.Decision.String(), d.Detail})
+		}
+	}
+}
+
+// decision is what became of an event in a campaign.
+type decision struct {
+	User     string `json:"user"`
+	Source   string `json:"source"`
+	ID       string `json:"id"`
+	Campaign string `json:"campaign"`
+	Decision string `json:"decision"`
+	Detail   string `json:"detail,omitempty"`
 }
 
 // simulation is the engine with a ledger a user. Memory grows with the users, not with the file.
@@ -61,6 +96,9 @@ type simulation struct {
 	decoder campaign.Decoder
 	event   campaign.Event
 	clock   int64
+
+	// decided, where it is set, is told of every event that was applied.
+	decided func(ev *campaign.Event, r *campaign.Result)
 
 	events, rewards, rejected int
 }
@@ -86,8 +124,11 @@ func (s *simulation) run(ctx context.Context, in io.Reader) error {
 			return err
 		}
 	}
-	fmt.Fprintf(os.Stderr, "%d events of %d users: %d rewards, %d dead letters\n", s.events, len(s.ledgers), s.rewards, s.rejected)
 	return nil
+}
+
+func (s *simulation) summary() string {
+	return fmt.Sprintf("%d events of %d users: %d rewards, %d dead letters", s.events, len(s.ledgers), s.rewards, s.rejected)
 }
 
 // envelope is what a file says in the place of a Kafka record's key and timestamp.
@@ -131,6 +172,9 @@ func (s *simulation) line(n int, line []byte, cut bool) error {
 	result := s.engine.Apply(l, &s.event, s.clock)
 	if result.Rejection != nil {
 		return s.reject(n, line, result.Rejection)
+	}
+	if s.decided != nil {
+		s.decided(&s.event, result)
 	}
 	for i := range result.Rewards {
 		s.rewards++

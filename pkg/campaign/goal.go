@@ -22,6 +22,8 @@ type part interface {
 	// worth is how many rewards the evidence in a bucket is worth if every one that can be earned is paid; with tiers, how
 	// many of them are reached. A composite's is 0 or 1.
 	worth(b *bucket, u user) int
+	// stand tells people how far the evidence in a bucket is: explain.go.
+	stand(b *bucket, u user) string
 }
 
 // leaf is a part that looks at events.
@@ -39,8 +41,9 @@ type leafKind interface {
 	// advance takes one event as evidence. matching has a bit for each filter that took the event. The result is Counted, or why
 	// the event can't be taken, and then the cell is as it was.
 	advance(c *cell, e evidence, matching uint64) Decision
-	// worth is part's, for one cell.
+	// worth and stand are part's, for one cell.
 	worth(c *cell, u user) int
+	stand(c *cell, u user) string
 }
 
 func (l *leaf) worth(b *bucket, u user) int {

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+)
+
+// explain runs the engine over a file of events and tells, for one user, what became of each event and where the user stands
+// now.
+type explain struct {
+	User      string `required:"" help:"The user's id, an event's subject."`
+	Campaigns string `type:"existingdir" required:"" help:"The directory of campaign files."`
+	Events    string `type:"existingfile" default:"-" help:"The events, one CloudEvent a line; - is stdin."`
+}
+
+// Run is called by main.
+func (x *explain) Run(ctx context.Context) error {
+	set, err := campaign.Load(os.DirFS(x.Campaigns), ".")
+	if err != nil {
+		return err
+	}
+	in := os.Stdin
+	if x.Events != "-" {
+		f, err := os.Open(x.Events)
+		if err != nil {
+			return fmt.Errorf("open events: %w", err)
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		in = f
+	}
+	told := map[string][]string{} // by campaign
+	s := newSimulation(set, io.Discard, io.Discard)
+	s.decided = func(ev *campaign.Event, r *campaign.Result) {
+		if ev.User != x.User {
+			return
+		}
+		for _, d := range r.Decisions {
+			line := fmt.Sprintf("%s %s (%s): %s", time.Unix(0, ev.Time).UTC().Format("2006-01-02 15:04 UTC"), ev.Type, ev.ID, d.Decision.Reason())
+			if d.Detail != "" {
+				line += ": " + d.Detail
+			}
+			told[d.Campaign.ID] = append(told[d.Campaign.ID], line)
+		}
+		for _, reward := range r.Rewards {
+			told[reward.Campaign.ID] = append(told[reward.Campaign.ID], fmt.Sprintf("reward %s, cycle %s, tier %s", reward.ID, reward.Cycle, reward.Tier))
+		}
+	}
+	if err := s.run(ctx, in); err != nil {
+		return err
+	}
+	l := s.ledgers[x.User]
+	if l == nil {
+		return fmt.Errorf("no event of user %s is in the file", x.User)
+	}
+	for _, standing := range s.engine.Explain(l, s.clock) {
+		fmt.Printf("%s: %s\n", standing.Campaign.ID, standing.Campaign.Title)
+		for _, sentence := range standing.Sentences {
+			fmt.Println("  " + sentence)
+		}
+		for _, line := range told[standing.Campaign.ID] {
+			fmt.Println("    " + line)
+		}
+	}
+	return nil
+}
