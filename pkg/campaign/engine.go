@@ -134,10 +134,13 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 	p := l.progressOf(c.key)
 	b := p.bucket(of)
 	decision := OtherDay
+	first := msToNs(clock - c.Late.Milliseconds())
 	for _, t := range taken {
 		leaf := c.goal.leaves[t.leaf]
 		cell := b.cell(t.leaf, leaf.per.of(date.day))
-		d := leaf.kind.advance(cell, evidence{at: ev.Time, day: date.day, id: ev.ID, amount: t.amount, value: t.value}, t.matching)
+		d := leaf.kind.advance(cell, evidence{
+			at: ev.Time, day: date.day, id: ev.ID, amount: t.amount, value: t.value, first: first, firstDay: c.earliestDay(first),
+		}, t.matching)
 		if d == Counted || decision != Counted {
 			decision = d
 		}
@@ -149,6 +152,12 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 	}
 	b.note(ev.Time, ev.ID)
 	e.issue(l, c, p, b, ev.User, clock)
+}
+
+// earliestDay is the earliest civil date that any event at or after an instant can have: no place is further behind UTC than 12 hours.
+func (c *Campaign) earliestDay(at int64) Day {
+	const behind = 12 * time.Hour
+	return civilAt(at, -int((behind+c.dayStarts)/time.Second)).day
 }
 
 // taken is a leaf that an event matches.

@@ -141,7 +141,7 @@ func (w *window) length() string {
 
 func (k *count) stand(c *cell, _ user) string {
 	if k.window.is() {
-		return fmt.Sprintf("%s counted so far, %d within %s are needed", plural(len(c.marks), "event has", "events have"), k.numbers[0], k.window.length())
+		return fmt.Sprintf("%s counted lately, %d within %s are needed", plural(len(c.marks), "event has", "events have"), k.numbers[0], k.window.length())
 	}
 	return fmt.Sprintf("%d of %d events", c.count, next(int(c.count), k.numbers)) //nolint:gosec // a ledger can't hold so many
 }
@@ -155,7 +155,7 @@ func (k *sum) stand(c *cell, _ user) string {
 
 func (k *distinct) stand(c *cell, _ user) string {
 	if k.window.is() {
-		return fmt.Sprintf("%s counted so far, %d different values within %s are needed", plural(len(c.marks), "event has", "events have"), k.numbers[0], k.window.length())
+		return fmt.Sprintf("%s counted lately, %d different values within %s are needed", plural(len(c.marks), "event has", "events have"), k.numbers[0], k.window.length())
 	}
 	return fmt.Sprintf("%d of %d different values", len(c.values), next(len(c.values), k.numbers))
 }

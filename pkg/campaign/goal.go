@@ -63,6 +63,9 @@ type evidence struct {
 	id     string
 	amount int64  // of a sum, in millionths
 	value  string // of a distinct
+
+	first    int64 // the earliest time, Unix ns, that an event still in time can have
+	firstDay Day   // and the earliest civil date
 }
 
 // user is what a goal may ask about a user beside the evidence.

@@ -33,6 +33,7 @@ func (k *count) filters() []*filter { return []*filter{&k.filter} }
 func (k *count) advance(c *cell, e evidence, _ uint64) Decision {
 	if k.window.is() {
 		k.window.add(c, mark{at: e.at, day: e.day, id: e.id})
+		k.window.settle(c, e, &countTally{needs: k.numbers[0]})
 		return Counted
 	}
 	c.count++

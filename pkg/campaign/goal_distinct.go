@@ -44,6 +44,7 @@ func (k *distinct) filters() []*filter { return []*filter{&k.filter} }
 func (k *distinct) advance(c *cell, e evidence, _ uint64) Decision {
 	if k.window.is() {
 		k.window.add(c, mark{at: e.at, day: e.day, id: e.id, value: e.value})
+		k.window.settle(c, e, &distinctTally{needs: k.numbers[0], has: map[string]int{}})
 		return Counted
 	}
 	if i, found := slices.BinarySearch(c.values, e.value); !found {

@@ -58,25 +58,44 @@ func (k *sequence) advance(c *cell, e evidence, matching uint64) Decision {
 	m := mark{at: e.at, day: e.day, id: strings.Clone(e.id), steps: matching}
 	i, _ := slices.BinarySearchFunc(c.marks, m, inTime)
 	c.marks = slices.Insert(c.marks, i, m)
+	k.settle(c, e)
 	return Counted
 }
 
 // worth is the largest number of sequences that do not overlap in time: the one that ends first, then the one that ends first among
-// those that begin after it has ended.
+// those that begin after it has ended. Those that were settled are in the cell's count.
 func (k *sequence) worth(c *cell, _ user) int {
-	sequences := 0
+	sequences := int(c.count) //nolint:gosec // a ledger can't hold so many
+	k.each(c, func(mark, int) { sequences++ })
+	return sequences
+}
+
+// each visits the end of every sequence, and how many marks there are up to its instant.
+func (k *sequence) each(c *cell, visit func(end mark, marks int)) {
 	from := 0
 	for {
-		end := k.first(c.marks[from:])
-		if end < 0 {
-			return sequences
+		i := k.first(c.marks[from:])
+		if i < 0 {
+			return
 		}
-		sequences++
-		ended := c.marks[from+end].at
-		for from < len(c.marks) && c.marks[from].at <= ended {
+		end := c.marks[from+i]
+		for from < len(c.marks) && c.marks[from].at <= end.at {
 			from++
 		}
+		visit(end, from)
 	}
+}
+
+// settle makes a number of the sequences that no event that is still in time can change.
+func (k *sequence) settle(c *cell, e evidence) {
+	ended := 0
+	k.each(c, func(end mark, marks int) {
+		if end.at < e.first {
+			c.count++
+			ended = marks
+		}
+	})
+	c.marks = slices.Delete(c.marks, 0, ended)
 }
 
 // first returns the mark that ends the sequence that ends first, or -1. open[s] are the marks with which steps 0 to s can have been

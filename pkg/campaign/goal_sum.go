@@ -45,6 +45,7 @@ func (k *sum) advance(c *cell, e evidence, _ uint64) Decision {
 	if k.window.is() { // no window can hold more than all of it
 		c.sum += e.amount
 		k.window.add(c, mark{at: e.at, day: e.day, id: e.id, amount: e.amount})
+		k.window.settle(c, e, &sumTally{needs: k.numbers[0]})
 		return Counted
 	}
 	c.sum += e.amount

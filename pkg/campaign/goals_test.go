@@ -392,3 +392,46 @@ func TestP1P2AnyOrderGivesTheSameRewards(t *testing.T) {
 		}
 	})
 }
+
+// What is settled and forgotten changes nothing: a campaign with a short lateness, which forgets early, gives the rewards of one that
+// forgets nothing, as long as nothing is late.
+func TestSettlingChangesNothing(t *testing.T) {
+	settled := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		goal := drawGoal(rt, 0)
+		yaml := func(lateness string) string {
+			return fmt.Sprintf("%slateness: %s\nrepeat: always\ngoal: %s\n", head, lateness, goal)
+		}
+		short, long := tell(t, yaml("5h")), tell(t, yaml("35 days"))
+		arrives := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		for i := range rapid.IntRange(1, 40).Draw(rt, "events") {
+			arrives = arrives.Add(time.Duration(rapid.IntRange(0, 12).Draw(rt, "pause")) * time.Hour)
+			at := arrives.Add(-time.Duration(rapid.IntRange(0, 5).Draw(rt, "late")) * time.Hour)
+			value := fmt.Sprintf(`{"specversion":"1.0","id":"e%d","source":"s","type":%q,"time":%q,"data":{"v":%d}}`, i,
+				rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "type"), at.Format(time.RFC3339), rapid.IntRange(0, 4).Draw(rt, "v"))
+			for _, s := range []*story{short, long} {
+				s.apply(arrives.Format(time.RFC3339), value)
+			}
+		}
+		if diff := cmp.Diff(long.told, short.told); diff != "" {
+			rt.Fatalf("%s\n%s", goal, diff)
+		}
+		marks := func(s *story) int {
+			n := 0
+			for _, p := range s.ledger.progress {
+				for _, b := range p.buckets {
+					for _, c := range b.cells {
+						n += len(c.marks)
+					}
+				}
+			}
+			return n
+		}
+		if marks(short) < marks(long) {
+			settled++
+		}
+	})
+	if settled == 0 {
+		t.Error("nothing was ever settled")
+	}
+}

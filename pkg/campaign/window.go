@@ -92,9 +92,16 @@ type tally interface {
 }
 
 // most is the largest number of windows that do not overlap, each of them enough: the one that ends first, then the one that ends first
-// behind it, and so on.
+// behind it, and so on. Those that were settled are in the cell's count.
 func (w *window) most(c *cell, t tally) int {
-	windows, from := 0, 0
+	windows := int(c.count) //nolint:gosec // a ledger can't hold so many
+	w.each(c, t, func(int) { windows++ })
+	return windows
+}
+
+// each visits the last mark of every window.
+func (w *window) each(c *cell, t tally, visit func(last int)) {
+	from := 0
 	for last, m := range c.marks {
 		for from < last && !w.spans(c.marks[from], m) {
 			t.drop(c.marks[from])
@@ -102,13 +109,44 @@ func (w *window) most(c *cell, t tally) int {
 		}
 		t.add(m)
 		if t.enough() {
-			windows++
+			visit(last)
 			for ; from <= last; from++ {
 				t.drop(c.marks[from])
 			}
 		}
 	}
-	return windows
+}
+
+// settle forgets what no event that is still in time can change: windows that have ended before it become a number, and marks that no
+// window can hold together with it go. So a cell holds a window and the lateness, however long the campaign runs.
+func (w *window) settle(c *cell, e evidence, t tally) {
+	ended := 0
+	w.each(c, t, func(last int) {
+		if w.final(c.marks[last], e) {
+			c.count++
+			ended = last + 1
+		}
+	})
+	for ended < len(c.marks) && w.final(c.marks[ended], e) && !w.reaches(c.marks[ended], e) {
+		ended++
+	}
+	c.marks = slices.Delete(c.marks, 0, ended)
+}
+
+// final says whether no event that is still in time can come before a mark.
+func (w *window) final(m mark, e evidence) bool {
+	if w.days > 0 {
+		return m.day < e.firstDay
+	}
+	return m.at < e.first
+}
+
+// reaches says whether a window can hold a mark and an event that is still in time.
+func (w *window) reaches(m mark, e evidence) bool {
+	if w.days > 0 {
+		return int(e.firstDay-m.day) < w.days
+	}
+	return e.first-m.at <= int64(w.exact)
 }
 
 // spans says whether a window can hold two events.
