@@ -98,9 +98,10 @@ func (p *processor) kill() {
 	p.cmd = nil
 }
 
-// stop ends a process in order.
+// stop ends a process in order. One that has only just begun is waited for: until it has asked for the signal, the signal ends it.
 func (p *processor) stop() {
 	p.t.Helper()
+	eventually(p.t, p.name+" has begun", func() bool { return p.url("/") != "" })
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		p.t.Errorf("stop %s: %v", p.name, err)
 	}
