@@ -33,8 +33,15 @@ func (c *check) Run() error {
 		return err
 	}
 	mistakes = append(mistakes, inScenarios...)
+	var warnings campaign.Mistakes
+	if set != nil {
+		warnings = set.Warnings()
+	}
 	if c.Format == "json" {
-		return c.tellJSON(mistakes)
+		return c.tellJSON(mistakes, warnings)
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(os.Stderr, "%s:%d:%d: warning: %s\n%s", w.File, w.Line, w.Column, w.Message, c.excerpt(w))
 	}
 	if len(mistakes) > 0 {
 		for _, m := range mistakes {
@@ -93,25 +100,29 @@ func (c *check) excerpt(m campaign.Mistake) string {
 	return "    " + line + "\n    " + string(before) + "^\n"
 }
 
-// tellJSON writes the mistakes as a list of objects.
-func (c *check) tellJSON(mistakes campaign.Mistakes) error {
+// tellJSON writes mistakes and warnings as a list of objects.
+func (c *check) tellJSON(mistakes, warnings campaign.Mistakes) error {
 	type place struct {
-		File    string `json:"file"`
-		Line    int    `json:"line"`
-		Column  int    `json:"column"`
-		Message string `json:"message"`
+		File     string `json:"file"`
+		Line     int    `json:"line"`
+		Column   int    `json:"column"`
+		Severity string `json:"severity"` // error or warning
+		Message  string `json:"message"`
 	}
-	list := make([]place, len(mistakes))
-	for i, m := range mistakes {
-		list[i] = place{m.File, m.Line, m.Column, m.Message}
+	list := []place{}
+	for _, m := range mistakes {
+		list = append(list, place{m.File, m.Line, m.Column, "error", m.Message})
+	}
+	for _, w := range warnings {
+		list = append(list, place{w.File, w.Line, w.Column, "warning", w.Message})
 	}
 	text, err := json.MarshalIndent(list, "", "  ")
 	if err != nil {
 		return err
 	}
 	fmt.Println(string(text))
-	if len(list) > 0 {
-		return fmt.Errorf("%w: %d", errMistakes, len(list))
+	if len(mistakes) > 0 {
+		return fmt.Errorf("%w: %d", errMistakes, len(mistakes))
 	}
 	return nil
 }

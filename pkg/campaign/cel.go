@@ -32,6 +32,7 @@ type predicate struct {
 	source  string
 	program cel.Program
 	native  nativeCondition // nil where the condition's form is not one that is compiled
+	fields  bool            // it looks at the event or the user
 	user    bool
 }
 
@@ -72,18 +73,22 @@ func compilePredicate(source string) (*predicate, []exprError) {
 		return nil, []exprError{{1, 1, fmt.Sprintf("a condition must be true or false, this expression is of type %s", out)}}
 	}
 	p := &predicate{source: source, program: program, native: compileNative(shapeOf(checked.NativeRep().Expr()))}
-	p.user = looksAtUser(checked)
+	p.user = looksAt(checked, "user")
+	p.fields = p.user || looksAt(checked, "event")
 	return p, nil
 }
 
-func looksAtUser(checked *cel.Ast) bool {
+func looksAt(checked *cel.Ast, object string) bool {
 	for _, r := range checked.NativeRep().ReferenceMap() {
-		if r.Name == "user" {
+		if r.Name == object {
 			return true
 		}
 	}
 	return false
 }
+
+// constant says whether the condition is the same for every event and user.
+func (p *predicate) constant() bool { return !p.fields }
 
 // valueExpression is what of an event counts: a number for a sum; a text, a whole number or a truth for a distinct.
 type valueExpression struct {
@@ -98,7 +103,7 @@ func compileValueExpression(source string) (*valueExpression, []exprError) {
 	if mistakes != nil {
 		return nil, mistakes
 	}
-	v := &valueExpression{program: program, user: looksAtUser(checked)}
+	v := &valueExpression{program: program, user: looksAt(checked, "user")}
 	if s := shapeOf(checked.NativeRep().Expr()); s != nil && s.operator == opField {
 		v.native = compileValue(s)
 	}

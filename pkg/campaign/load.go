@@ -127,5 +127,14 @@ func NewSet(campaigns []*Campaign) (*Set, error) {
 // Campaigns returns the campaigns in force, by id.
 func (s *Set) Campaigns() []*Campaign { return slices.Clone(s.campaigns) }
 
+// Warnings are what is right in the campaigns in force and surely not meant (L4).
+func (s *Set) Warnings() Mistakes {
+	var all Mistakes
+	for _, c := range s.campaigns {
+		all = append(all, c.warnings...)
+	}
+	return all
+}
+
 // Lateness returns the largest lateness of the campaigns in force.
 func (s *Set) Lateness() time.Duration { return s.lateness }

@@ -38,7 +38,8 @@ type Campaign struct {
 	eligible  *predicate    // nil: everybody
 	goal      *goal
 
-	looksAtUser bool // an expression does
+	looksAtUser bool     // an expression does
+	warnings    Mistakes // what is right and surely not meant
 }
 
 // RewardTerms is what a campaign promises: the `reward` of its file.
@@ -67,12 +68,14 @@ func Parse(file string, src []byte) (*Campaign, Mistakes) {
 	}
 	c.key = campaignKey(c.ID)
 	c.looksAtUser = c.asksUser()
+	r.warnings.sort()
+	c.warnings = r.warnings
 	return c, nil
 }
 
 // read reads the top of a campaign file. The dates wait until the zone is known.
 func (c *Campaign) read(r *reader, n ast.Node) {
-	var starts, ends, rewards ast.Node
+	var starts, ends, rewards, goalAt ast.Node
 	repeat, enrol := "once", "automatic"
 	later := func(to *ast.Node) func(*reader, ast.Node) {
 		return func(_ *reader, n ast.Node) { *to = n }
@@ -88,7 +91,7 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 		{"lateness", "how late an event may arrive", false, duration(&c.Late, maxLateness)},
 		{"day_starts", "when a new day begins, for example 04:00", false, c.readDayStarts},
 		{"eligible", "who may take part: CEL over `user` and `event`", false, condition(&c.eligible)},
-		{"goal", "what a user has to achieve, for example `goal: {event: birth.reported}`", true, c.readGoal},
+		{"goal", "what a user has to achieve, for example `goal: {event: birth.reported}`", true, func(r *reader, n ast.Node) { goalAt = n; c.readGoal(r, n) }},
 		{"repeat", "`once` or `always`", false, oneOf(&repeat, "once", "always")},
 		{"limits", "how often a user can be rewarded", false, c.readLimits},
 		{"reward", "what the user gets, for example `reward: {kind: gift_card, amount: 25.00 USD}`", true, func(_ *reader, n ast.Node) { rewards = n }},
@@ -99,7 +102,6 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 	if rewards != nil {
 		c.readRewards(r, rewards)
 	}
-	c.checkGoal(r, n, rewards)
 	if starts != nil {
 		c.Starts = r.instant(starts, c.zone, math.MinInt64)
 	}
@@ -109,12 +111,18 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 			r.wrong(ends, "the campaign ends before it starts: `ends` must be after `starts`")
 		}
 	}
+	if goalAt != nil {
+		c.checkGoal(r, goalAt, rewards)
+	}
 }
 
 // checkGoal is what the goal, `repeat` and `reward` must agree on (G9, G10).
 func (c *Campaign) checkGoal(r *reader, n, rewards ast.Node) {
 	if c.goal == nil || c.goal.root == nil {
 		return
+	}
+	if c.Ends != math.MaxInt64 && c.Ends > c.Starts {
+		c.checkTime(r, n)
 	}
 	if rewards != nil && len(c.Rewards) != c.goal.tiers {
 		r.wrong(rewards, "the goal has %d and `reward` lists %d: write one reward for each number of the goal", c.goal.tiers, len(c.Rewards))
@@ -127,6 +135,23 @@ func (c *Campaign) checkGoal(r *reader, n, rewards ast.Node) {
 	}
 	if c.goal.tiers > 1 && c.goal.per == noUnit {
 		r.wrong(n, "tiers are for `repeat: once`, or for a goal with a `per`")
+	}
+}
+
+// checkTime warns of goals that take longer than the campaign lasts.
+func (c *Campaign) checkTime(r *reader, n ast.Node) {
+	const moreDays = 2 // a user's days can begin and end elsewhere on the globe
+	days := int((c.Ends-c.Starts)/int64(24*time.Hour)) + moreDays
+	for _, l := range c.goal.leaves {
+		k, ok := l.kind.(*streak)
+		if !ok || len(k.hits) == 0 {
+			continue
+		}
+		longest := k.hits[len(k.hits)-1]
+		first := k.unit.of(c.zone.at(c.Starts).day)
+		if last := k.unit.of(c.zone.at(c.Starts).day + Day(days)); int64(last-first)+1 < int64(longest) { //nolint:gosec // the years that a date can have
+			r.doubt(n, "the streak of %d %ss can't be reached: the campaign lasts only %d days", longest, unitNames[k.unit], days-moreDays)
+		}
 	}
 }
 
@@ -298,6 +323,10 @@ func expression[E any](to *E, compile func(string) (E, []exprError)) func(*reade
 		for _, m := range mistakes {
 			line, column := inside(n, m.Line, m.Column)
 			r.add(line, column, "%s", m.Message)
+		}
+		if p, ok := any(e).(*predicate); ok && p != nil && p.constant() {
+			holds, err := p.eval(&scope{event: &Event{}})
+			r.doubt(n, "this is always %t, whatever the event: look at a field of `event` or `user`", holds && err == nil)
 		}
 		*to = e
 	}

@@ -21,6 +21,7 @@ const maxFileBytes = 256 << 10
 type reader struct {
 	file     string
 	mistakes Mistakes
+	warnings Mistakes // what is right and surely not meant
 }
 
 // field declares one key of a mapping: what it is called, what it is for, and how its value is read.
@@ -74,6 +75,12 @@ func (r *reader) add(line, column int, format string, args ...any) {
 func (r *reader) wrong(n ast.Node, format string, args ...any) {
 	line, column := place(n)
 	r.add(line, column, format, args...)
+}
+
+// doubt notes a warning at a node.
+func (r *reader) doubt(n ast.Node, format string, args ...any) {
+	line, column := place(n)
+	r.warnings = append(r.warnings, Mistake{r.file, line, column, fmt.Sprintf(format, args...)})
 }
 
 // place returns where a node begins. A mapping's own token is the colon behind its first key.
