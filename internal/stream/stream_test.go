@@ -1,9 +1,11 @@
 package stream_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stampede-rewards/stampede/internal/judge"
+	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
 func TestEventsInRewardsOut(t *testing.T) {
@@ -20,6 +22,29 @@ func TestEventsInRewardsOut(t *testing.T) {
 	}
 	if status := w.Status(); status.Events != 8000 || status.Rewards != int64(v.Rewards) || status.Rejected != int64(v.DeadLetters) {
 		t.Errorf("the status is %+v, judged was %s", status, v)
+	}
+}
+
+// Goals of every kind live through restarts, a lost store and the changelog.
+func TestEveryKindOfGoal(t *testing.T) {
+	b := newBench(t)
+	var err error
+	if b.campaigns, err = campaign.Load(os.DirFS("testdata"), "campaigns"); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		b.produce(2500)
+		b.end(b.work("a"))
+	}
+	if err := os.RemoveAll(b.dir("a")); err != nil {
+		t.Fatal(err)
+	}
+	b.produce(2500)
+	w := b.work("a")
+	b.end(w)
+	v := b.judge(b.dir("a"))
+	if v.Events != 10_000 || v.Rewards < 1000 || v.InStores != 6 {
+		t.Errorf("too little happened to prove anything: %s", v)
 	}
 }
 
