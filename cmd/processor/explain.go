@@ -35,7 +35,7 @@ func (x *explain) Run(ctx context.Context) error {
 	}
 	told := map[string][]string{} // by campaign
 	s := newSimulation(set, io.Discard, io.Discard)
-	s.decided = func(ev *campaign.Event, r *campaign.Result) {
+	s.tell(func(ev *campaign.Event, r *campaign.Result) {
 		if ev.User != x.User {
 			return
 		}
@@ -49,7 +49,7 @@ func (x *explain) Run(ctx context.Context) error {
 		for _, reward := range r.Rewards {
 			told[reward.Campaign.ID] = append(told[reward.Campaign.ID], fmt.Sprintf("reward %s, cycle %s, tier %s", reward.ID, reward.Cycle, reward.Tier))
 		}
-	}
+	})
 	if err := s.run(ctx, in); err != nil {
 		return err
 	}

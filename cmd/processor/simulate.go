@@ -57,7 +57,7 @@ func (s *simulate) Run(ctx context.Context) (err error) {
 		}
 		decisions := bufio.NewWriter(f)
 		defer func() { err = errors.Join(err, decisions.Flush(), f.Close()) }()
-		simulation.decided = writeDecisions(decisions)
+		simulation.tell(writeDecisions(decisions))
 	}
 	if err := simulation.run(ctx, in); err != nil {
 		return err
@@ -125,6 +125,12 @@ func (s *simulation) run(ctx context.Context, in io.Reader) error {
 		}
 	}
 	return nil
+}
+
+// tell lets somebody see what became of every event.
+func (s *simulation) tell(decided func(*campaign.Event, *campaign.Result)) {
+	s.engine.TellDetails()
+	s.decided = decided
 }
 
 func (s *simulation) summary() string {

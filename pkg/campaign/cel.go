@@ -114,10 +114,12 @@ func compileValueExpression(source string) (*valueExpression, []exprError) {
 func (v *valueExpression) eval(s *scope) (operand, error) {
 	if v.native != nil {
 		o := v.native(s)
-		if o.kind == failureOperand {
+		switch {
+		case o.kind != failureOperand:
+			return o, nil
+		case !s.details:
 			return o, errConditionFails
 		}
-		return o, nil
 	}
 	out, _, err := v.program.Eval(map[string]any{"event": eventObject{s}, "user": userObject{s}})
 	if err != nil {
@@ -148,7 +150,9 @@ func (p *predicate) eval(s *scope) (bool, error) {
 		case no:
 			return false, nil
 		case failed:
-			return false, errConditionFails
+			if !s.details {
+				return false, errConditionFails
+			}
 		case undecided:
 		}
 	}

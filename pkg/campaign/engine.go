@@ -23,6 +23,7 @@ const (
 type Engine struct {
 	set            *Set
 	maxLedgerBytes int
+	details        bool
 
 	result     Result
 	rewards    []Reward
@@ -48,6 +49,10 @@ func NewEngine(set *Set, maxLedgerBytes int) *Engine {
 	}
 	return &Engine{set: set, maxLedgerBytes: maxLedgerBytes}
 }
+
+// TellDetails makes the engine say which field an expression failed on, for people who look at decisions. It takes longer, and changes no
+// decision.
+func (e *Engine) TellDetails() { e.details = true }
 
 // Apply applies an event to its user's ledger. clock is rule E2's, Unix ms, never less than in an earlier call for the
 // same partition.
@@ -391,7 +396,7 @@ func (e *Engine) zoneOf(ev *Event) *zone {
 
 // scope is what the campaign's conditions see.
 func (e *Engine) scope(l *Ledger, c *Campaign, ev *Event, date civil) *scope {
-	s := &scope{event: ev, day: date.day, hour: date.hour}
+	s := &scope{event: ev, day: date.day, hour: date.hour, details: e.details}
 	if z := l.profile.zoneAt(ev.Time); z != nil {
 		s.userTimezone = z.name
 	}

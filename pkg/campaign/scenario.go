@@ -248,6 +248,7 @@ func (r *reader) localTime(n ast.Node, z *zone) (ns int64, told string) {
 // Run plays a scenario for the campaigns in force, and returns what was expected and did not happen.
 func (s *Scenario) Run(set *Set) []ScenarioFailure {
 	p := play{scenario: s, engine: NewEngine(set, 0), ledgers: map[string]*Ledger{}, why: map[string][]string{}}
+	p.engine.TellDetails()
 	for _, u := range s.users {
 		p.introduce(u)
 	}

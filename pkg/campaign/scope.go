@@ -7,6 +7,7 @@ type scope struct {
 	hour         int // event.hour, of the local wall clock
 	userTimezone string
 	attributes   Value // user.*: an object
+	details      bool  // an error is to name the field
 }
 
 var weekdays = [7]string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
