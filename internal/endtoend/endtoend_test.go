@@ -191,6 +191,8 @@ func TestARestartAfterAKillDoesNotReadTheChangelog(t *testing.T) {
 	in := newInstallation(t, "restarted")
 	p := in.processor("a")
 	p.start()
+	p.kill() // before it has said anything
+	p.start()
 	sent, end := in.load(5000, 0, 60_000)
 	eventually(t, "the events are there", func() bool { return sent() == 60_000 })
 	in.processed()

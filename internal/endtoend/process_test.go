@@ -49,7 +49,7 @@ type processor struct {
 	log   *os.File
 	cmd   *exec.Cmd
 	ended chan error
-	lives int
+	born  int // where the newest life begins in the log, bytes
 }
 
 func newProcessor(t *testing.T, name string, args ...string) *processor {
@@ -74,7 +74,7 @@ func newProcessor(t *testing.T, name string, args ...string) *processor {
 // start begins a life.
 func (p *processor) start() {
 	p.t.Helper()
-	p.lives++
+	p.born = len(p.tail(1 << 30))
 	p.cmd = exec.Command(binary, append([]string{"run", "--state", p.dir, "--listen", "127.0.0.1:0", "--log-format", "text"}, p.args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
@@ -121,13 +121,13 @@ func (p *processor) tail(bytes int) string {
 
 var listening = regexp.MustCompile(`listen=(127\.0\.0\.1:\d+)`)
 
-// url is where the newest life serves a path; empty before it does.
+// url is where the newest life serves a path; empty before it does. An earlier one may have been killed before it said where.
 func (p *processor) url(path string) string {
-	found := listening.FindAllStringSubmatch(p.tail(1<<30), -1)
-	if len(found) < p.lives {
+	found := listening.FindStringSubmatch(p.tail(1 << 30)[p.born:])
+	if found == nil {
 		return ""
 	}
-	return "http://" + found[len(found)-1][1] + path
+	return "http://" + found[1] + path
 }
 
 func (p *processor) get(path string) (code int, body string) {
