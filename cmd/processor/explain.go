@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/stampede-rewards/stampede/internal/ndjson"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
@@ -24,15 +25,11 @@ func (x *explain) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in := os.Stdin
-	if x.Events != "-" {
-		f, err := os.Open(x.Events)
-		if err != nil {
-			return fmt.Errorf("open events: %w", err)
-		}
-		defer f.Close() //nolint:errcheck // it was only read
-		in = f
+	in, err := ndjson.Open(x.Events)
+	if err != nil {
+		return err
 	}
+	defer in.Close()              //nolint:errcheck // it was only read
 	told := map[string][]string{} // by campaign
 	s := newSimulation(set, io.Discard, io.Discard)
 	s.tell(func(ev *campaign.Event, r *campaign.Result) {

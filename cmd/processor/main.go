@@ -2,15 +2,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
-	"github.com/alecthomas/kong"
-
+	"github.com/stampede-rewards/stampede/internal/command"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
@@ -25,32 +21,16 @@ type commands struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if code := runCommand(ctx); code != 0 {
-		os.Exit(code)
-	}
+	command.Main("processor", "Stampede: exactly-once rewards on Kafka.", &commands{}, tellMistakes)
 }
 
-func runCommand(ctx context.Context) int {
-	var c commands
-	k := kong.Parse(&c,
-		kong.Name("processor"),
-		kong.Description("Stampede: exactly-once rewards on Kafka."),
-		kong.UsageOnError(),
-		kong.BindTo(ctx, (*context.Context)(nil)))
-	err := k.Run()
+// tellMistakes writes every mistake in campaign files with its place.
+func tellMistakes(err error) bool {
 	var mistakes campaign.Mistakes
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &mistakes):
-		fmt.Fprintln(os.Stderr, mistakes)
-		fmt.Fprintf(os.Stderr, "%d mistakes\n", len(mistakes))
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "processor: interrupted")
-	default:
-		fmt.Fprintln(os.Stderr, "processor:", err)
+	if !errors.As(err, &mistakes) {
+		return false
 	}
-	return 1
+	fmt.Fprintln(os.Stderr, mistakes)
+	fmt.Fprintf(os.Stderr, "%d mistakes\n", len(mistakes))
+	return true
 }

@@ -29,15 +29,11 @@ func (s *simulate) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	in := io.Reader(os.Stdin)
-	if s.Events != "-" {
-		f, err := os.Open(s.Events)
-		if err != nil {
-			return fmt.Errorf("open events: %w", err)
-		}
-		defer f.Close() //nolint:errcheck // it was only read
-		in = f
+	in, err := ndjson.Open(s.Events)
+	if err != nil {
+		return err
 	}
+	defer in.Close() //nolint:errcheck // it was only read
 	deadLetters := io.Discard
 	if s.DeadLetters != "" {
 		f, err := os.Create(s.DeadLetters)

@@ -33,6 +33,7 @@ func (t *test) Run() error {
 	var mistakes campaign.Mistakes
 	report := junit{Name: "stampede"}
 	failed := 0
+	sets := map[string]*campaign.Set{} // by directory
 	for _, file := range files {
 		src, err := os.ReadFile(file)
 		if err != nil {
@@ -47,9 +48,12 @@ func (t *test) Run() error {
 		if dir == "" {
 			dir = filepath.Dir(file)
 		}
-		set, err := campaign.Load(os.DirFS(dir), ".")
-		if err != nil {
-			return err
+		set := sets[dir]
+		if set == nil {
+			if set, err = campaign.Load(os.DirFS(dir), "."); err != nil {
+				return err
+			}
+			sets[dir] = set
 		}
 		for i := range scenarios {
 			began := time.Now()

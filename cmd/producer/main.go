@@ -2,16 +2,7 @@
 // main only wires.
 package main
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
-
-	"github.com/alecthomas/kong"
-)
+import "github.com/stampede-rewards/stampede/internal/command"
 
 // commands are the subcommands: flags, help and environment are declared here and nowhere else.
 type commands struct {
@@ -20,28 +11,5 @@ type commands struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if code := run(ctx); code != 0 {
-		os.Exit(code)
-	}
-}
-
-func run(ctx context.Context) int {
-	var c commands
-	k := kong.Parse(&c,
-		kong.Name("producer"),
-		kong.Description("Stampede: events into Kafka, keyed by user."),
-		kong.UsageOnError(),
-		kong.BindTo(ctx, (*context.Context)(nil)))
-	err := k.Run()
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "producer: interrupted")
-	default:
-		fmt.Fprintln(os.Stderr, "producer:", err)
-	}
-	return 1
+	command.Main("producer", "Stampede: events into Kafka, keyed by user.", &commands{}, nil)
 }

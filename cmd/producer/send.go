@@ -84,15 +84,11 @@ type dispatch struct {
 }
 
 func (d *dispatch) file(ctx context.Context, name string) error {
-	in := os.Stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close() //nolint:errcheck // it was only read
-		in = f
+	in, err := ndjson.Open(name)
+	if err != nil {
+		return err
 	}
+	defer in.Close() //nolint:errcheck // it was only read
 	lines := ndjson.NewReader(in, campaign.DefaultEventBytes)
 	for {
 		line, number, cut, err := lines.Next()

@@ -6,7 +6,16 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 )
+
+// Open opens a file that was named on a command line: "-" is stdin. The error names the file.
+func Open(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(os.Stdin), nil
+	}
+	return os.Open(name)
+}
 
 // Reader reads lines. Memory is bounded by the longest line that is wanted: of a longer one the beginning is given.
 type Reader struct {
