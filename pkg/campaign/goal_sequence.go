@@ -1,7 +1,6 @@
 package campaign
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -98,10 +97,9 @@ func (k *sequence) settle(c *cell, e evidence) {
 	c.marks = slices.Delete(c.marks, 0, ended)
 }
 
-// first returns the mark that ends the sequence that ends first, or -1. open[s] are the marks with which steps 0 to s can have been
-// taken, in order of time; those that are too old for the step behind are dropped as they are met.
+// first returns the mark that ends the sequence that ends first, or -1.
 func (k *sequence) first(marks []mark) int {
-	open := make([][]mark, len(k.steps))
+	taken := make([]latest, len(k.steps))
 	for i := 0; i < len(marks); {
 		next := i
 		for next < len(marks) && marks[next].at == marks[i].at {
@@ -111,13 +109,13 @@ func (k *sequence) first(marks []mark) int {
 		for s := len(k.steps) - 1; s >= 0; s-- {
 			for j := i; j < next; j++ {
 				m := marks[j]
-				if m.steps&(1<<s) == 0 || s > 0 && !k.follows(s, open[s-1], m) {
+				if m.steps&(1<<s) == 0 || s > 0 && !taken[s-1].allows(m, k.steps[s].within) {
 					continue
 				}
 				if s == len(k.steps)-1 {
 					return j
 				}
-				open[s] = append(open[s], m)
+				taken[s].add(m)
 			}
 		}
 		i = next
@@ -125,19 +123,31 @@ func (k *sequence) first(marks []mark) int {
 	return -1
 }
 
-// follows says whether a mark can be step s after one of those that took the step before. The one with the latest date or time
-// is the nearest.
-func (k *sequence) follows(s int, before []mark, m mark) bool {
-	within := k.steps[s].within
-	if len(before) == 0 {
-		return false
+// latest is what the next step needs to know of the marks with which a step can have been taken: the latest time and the latest
+// date, which a change of zone can give to different ones.
+type latest struct {
+	taken bool
+	at    int64 // ns
+	day   Day
+}
+
+func (n *latest) add(m mark) {
+	if !n.taken {
+		*n = latest{taken: true, at: m.at, day: m.day}
+		return
 	}
+	n.at, n.day = max(n.at, m.at), max(n.day, m.day)
+}
+
+// allows says whether a mark can be the next step.
+func (n *latest) allows(m mark, within window) bool {
 	switch {
+	case !n.taken:
+		return false
 	case within.days > 0:
-		nearest := slices.MaxFunc(before, func(a, b mark) int { return cmp.Compare(a.day, b.day) })
-		return int(m.day-nearest.day) <= within.days
+		return int(m.day-n.day) <= within.days
 	case within.exact > 0:
-		return m.at-before[len(before)-1].at <= int64(within.exact)
+		return m.at-n.at <= int64(within.exact)
 	}
 	return true
 }

@@ -435,3 +435,12 @@ func TestSettlingChangesNothing(t *testing.T) {
 		t.Error("nothing was ever settled")
 	}
 }
+
+// Of two first steps, the earlier one has the later date: its user was farther in the east.
+func TestG7TheNearestDateIsNotAlwaysTheLatestEvents(t *testing.T) {
+	s := tell(t, head+"goal: {sequence: [{of: booked}, {of: done, within: 1 day}]}\n")
+	s.decided("counted", s.says("booked", "2026-01-03T01:00:00+14:00", ``))
+	s.decided("counted", s.says("booked", "2026-01-02T05:00:00-10:00", ``))
+	s.decided("counted", s.says("done", "2026-01-04T12:00:00Z", ``))
+	s.paid("1/1")
+}

@@ -36,14 +36,7 @@ func (u unit) of(d Day) period {
 		return period(floorDiv(int64(d-mondayBefore), 7))
 	case perMonth, perQuarter, perYear:
 		year, month, _ := d.Date()
-		switch u {
-		case perMonth:
-			return period(year*12 + int(month) - 1)
-		case perQuarter:
-			return period(year*4 + (int(month)-1)/3)
-		default:
-			return period(year)
-		}
+		return period(floorDiv(int64(year)*12+int64(month)-1, u.months()))
 	default:
 		return 0
 	}
@@ -56,14 +49,24 @@ func (u unit) first(p period) Day {
 		return Day(p)
 	case perWeek:
 		return mondayBefore + Day(7*p)
-	case perMonth:
-		return DayOf(int(floorDiv(int64(p), 12)), time.Month(p-12*period(floorDiv(int64(p), 12))+1), 1)
-	case perQuarter:
-		return DayOf(int(floorDiv(int64(p), 4)), time.Month(3*(p-4*period(floorDiv(int64(p), 4)))+1), 1)
-	case perYear:
-		return DayOf(int(p), time.January, 1)
+	case perMonth, perQuarter, perYear:
+		month := int64(p) * u.months() // since the beginning of year 0
+		year := floorDiv(month, 12)
+		return DayOf(int(year), time.Month(month-12*year+1), 1)
 	default:
 		return 0
+	}
+}
+
+// months is the length of a period of whole months.
+func (u unit) months() int64 {
+	switch u {
+	case perYear:
+		return 12
+	case perQuarter:
+		return 3
+	default:
+		return 1
 	}
 }
 
