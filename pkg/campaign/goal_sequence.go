@@ -65,12 +65,15 @@ func (k *sequence) advance(c *cell, e evidence, matching uint64) Decision {
 // those that begin after it has ended. Those that were settled are in the cell's count.
 func (k *sequence) worth(c *cell, _ user) int {
 	sequences := int(c.count) //nolint:gosec // a ledger can't hold so many
-	k.each(c, func(mark, int) { sequences++ })
+	k.each(c, func(mark, int) bool {
+		sequences++
+		return true
+	})
 	return sequences
 }
 
-// each visits the end of every sequence, and how many marks there are up to its instant.
-func (k *sequence) each(c *cell, visit func(end mark, marks int)) {
+// each visits the end of every sequence in order of time, and how many marks there are up to its instant, until visit wants no more.
+func (k *sequence) each(c *cell, visit func(end mark, marks int) (more bool)) {
 	from := 0
 	for {
 		i := k.first(c.marks[from:])
@@ -81,18 +84,22 @@ func (k *sequence) each(c *cell, visit func(end mark, marks int)) {
 		for from < len(c.marks) && c.marks[from].at <= end.at {
 			from++
 		}
-		visit(end, from)
+		if !visit(end, from) {
+			return
+		}
 	}
 }
 
 // settle makes a number of the sequences that no event that is still in time can change.
 func (k *sequence) settle(c *cell, e evidence) {
 	ended := 0
-	k.each(c, func(end mark, marks int) {
-		if end.at < e.first {
-			c.count++
-			ended = marks
+	k.each(c, func(end mark, marks int) bool {
+		if end.at >= e.first {
+			return false
 		}
+		c.count++
+		ended = marks
+		return true
 	})
 	c.marks = slices.Delete(c.marks, 0, ended)
 }
