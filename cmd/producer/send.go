@@ -25,9 +25,6 @@ type send struct {
 	Files []string `arg:"" optional:"" placeholder:"FILE" help:"Files of events, one CloudEvent a line; none or - is stdin."`
 }
 
-// flushTimeout bounds the wait for the acknowledgement of what was sent when the program is told to stop.
-const flushTimeout = 15 * time.Second
-
 // Run is called by main.
 func (s *send) Run(ctx context.Context) error {
 	connection, err := s.Connection()
@@ -148,10 +145,8 @@ func (d *dispatch) line(ctx context.Context, place string, line []byte, cut bool
 }
 
 func (d *dispatch) flush(ctx context.Context) error {
-	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
-	defer cancel()
-	if err := d.client.Flush(flushing); err != nil {
-		return fmt.Errorf("%d events are not acknowledged after %s: send them again, an event counts once", d.client.BufferedProduceRecords(), flushTimeout)
+	if err := kafka.Flush(context.WithoutCancel(ctx), d.client); err != nil {
+		return fmt.Errorf("send to %s: %w", d.topic, err)
 	}
 	if why := d.failure.Load(); why != nil {
 		return fmt.Errorf("send to %s: %w", d.topic, *why)

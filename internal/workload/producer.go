@@ -7,14 +7,12 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
 )
 
-const (
-	// tick is how often a producer looks what is due.
-	tick = 5 * time.Millisecond
-	// flushTimeout bounds the wait for the acknowledgement of what was produced when the producer is told to stop.
-	flushTimeout = 15 * time.Second
-)
+// tick is how often a producer looks what is due.
+const tick = 5 * time.Millisecond
 
 // Producer produces a generator's events at a steady rate: what is due is told by the schedule and not by how fast the broker
 // answers.
@@ -57,12 +55,11 @@ func (p *Producer) Run(ctx context.Context) error {
 			p.sent.Add(1)
 		})
 	}
-	flushing, cancel := context.WithTimeout(producing, flushTimeout)
-	defer cancel()
-	if err := p.Client.Flush(flushing); err != nil && producing.Err() == nil {
-		return fmt.Errorf("produce to %s: %d events are not acknowledged after %s", p.Topic, p.Client.BufferedProduceRecords(), flushTimeout)
+	err := kafka.Flush(producing, p.Client)
+	if err == nil {
+		err = context.Cause(producing)
 	}
-	if err := context.Cause(producing); err != nil {
+	if err != nil {
 		return fmt.Errorf("produce to %s: %w", p.Topic, err)
 	}
 	return nil
