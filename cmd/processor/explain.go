@@ -4,32 +4,26 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
-	"github.com/stampede-rewards/stampede/internal/ndjson"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
 // explain runs the engine over a file of events and tells, for one user, what became of each event and where the user stands
 // now.
 type explain struct {
-	User      string `required:"" help:"The user's id, an event's subject."`
-	Campaigns string `type:"existingdir" required:"" help:"The directory of campaign files."`
-	Events    string `type:"existingfile" default:"-" help:"The events, one CloudEvent a line; - is stdin."`
+	User string `required:"" help:"The user's id, an event's subject."`
+	input
 }
 
 // Run is called by main.
 func (x *explain) Run(ctx context.Context) error {
-	set, err := campaign.Load(os.DirFS(x.Campaigns), ".")
+	set, in, err := x.open()
 	if err != nil {
 		return err
 	}
-	in, err := ndjson.Open(x.Events)
-	if err != nil {
-		return err
-	}
-	defer in.Close()              //nolint:errcheck // it was only read
+	defer in.Close() //nolint:errcheck // it was only read
+
 	told := map[string][]string{} // by campaign
 	s := newSimulation(set, io.Discard, io.Discard)
 	s.tell(func(ev *campaign.Event, r *campaign.Result) {

@@ -14,22 +14,33 @@ import (
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
+// input is what the engine runs on without Kafka.
+type input struct {
+	Campaigns string `type:"existingdir" required:"" help:"The directory of campaign files."`
+	Events    string `type:"existingfile" default:"-" help:"The events, one CloudEvent a line; - is stdin."`
+}
+
+// open loads the campaigns and opens the events.
+func (i input) open() (*campaign.Set, io.ReadCloser, error) {
+	set, err := campaign.Load(os.DirFS(i.Campaigns), ".")
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err := ndjson.Open(i.Events)
+	return set, in, err
+}
+
 // simulate runs the engine alone over events in a file's order: CloudEvents as NDJSON, `recordedtime` for the clock, else
 // `time`; the user is `subject` (campaigns.md, section 9). Rewards go to stdout as NDJSON, a summary to stderr.
 type simulate struct {
-	Campaigns   string `type:"existingdir" required:"" help:"The directory of campaign files."`
-	Events      string `type:"existingfile" default:"-" help:"The events, one CloudEvent a line; - is stdin."`
+	input
 	Decisions   string `help:"Where to write what became of each event in each campaign, as NDJSON."`
 	DeadLetters string `help:"Where to write the lines that can't be processed, with their reasons."`
 }
 
 // Run is called by main.
 func (s *simulate) Run(ctx context.Context) (err error) {
-	set, err := campaign.Load(os.DirFS(s.Campaigns), ".")
-	if err != nil {
-		return err
-	}
-	in, err := ndjson.Open(s.Events)
+	set, in, err := s.open()
 	if err != nil {
 		return err
 	}
