@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"math"
+	"strconv"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -219,22 +220,27 @@ func (f *filter) valueField(what string) field {
 
 // tierNumbers reads a whole number, or a list of rising ones.
 func tierNumbers(to *[]int, most int) func(*reader, ast.Node) {
+	return rising(to, strconv.Itoa, func(r *reader, n ast.Node) (v int) {
+		wholeNumber(&v, 1, most)(r, n)
+		return v
+	})
+}
+
+// rising reads one number, or a list of rising ones: a goal's tiers (G10). one reads a number, 0 where it is wrong, and text writes it.
+func rising[N int | int64](to *[]N, text func(N) string, one func(*reader, ast.Node) N) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
 		list, ok := n.(*ast.SequenceNode)
 		if !ok {
-			v := 0
-			wholeNumber(&v, 1, most)(r, n)
-			*to = []int{v}
+			*to = []N{one(r, n)}
 			return
 		}
 		if len(list.Values) == 0 {
 			r.wrong(n, "the list is empty")
 		}
 		for i, item := range list.Values {
-			v := 0
-			wholeNumber(&v, 1, most)(r, item)
+			v := one(r, item)
 			if i > 0 && v != 0 && v <= (*to)[i-1] {
-				r.wrong(item, "the numbers of tiers rise, and %d follows %d", v, (*to)[i-1])
+				r.wrong(item, "the numbers of tiers rise, and %s follows %s", text(v), text((*to)[i-1]))
 			}
 			*to = append(*to, v)
 		}

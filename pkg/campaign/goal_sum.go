@@ -96,7 +96,7 @@ func millionths(f float64) (amount int64, ok bool) {
 
 // decimals reads a positive number of at most 6 decimals, or a list of rising ones, as millionths.
 func decimals(to *[]int64) func(*reader, ast.Node) {
-	one := func(r *reader, n ast.Node) int64 {
+	return rising(to, decimal, func(r *reader, n ast.Node) int64 {
 		s, _ := scalar(n)
 		exact, ok := new(big.Rat).SetString(s)
 		if ok {
@@ -107,22 +107,5 @@ func decimals(to *[]int64) func(*reader, ast.Node) {
 			return 0
 		}
 		return exact.Num().Int64()
-	}
-	return func(r *reader, n ast.Node) {
-		list, ok := n.(*ast.SequenceNode)
-		if !ok {
-			*to = []int64{one(r, n)}
-			return
-		}
-		if len(list.Values) == 0 {
-			r.wrong(n, "the list is empty")
-		}
-		for i, item := range list.Values {
-			v := one(r, item)
-			if i > 0 && v != 0 && v <= (*to)[i-1] {
-				r.wrong(item, "the numbers of tiers rise, and this one does not")
-			}
-			*to = append(*to, v)
-		}
-	}
+	})
 }
