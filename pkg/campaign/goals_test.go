@@ -444,3 +444,12 @@ func TestG7TheNearestDateIsNotAlwaysTheLatestEvents(t *testing.T) {
 	s.decided("counted", s.says("done", "2026-01-04T12:00:00Z", ``))
 	s.paid("1/1")
 }
+
+// A sequence that has been reached is still open to events in time: two late ones make two of it.
+func TestG7ALateEventDividesASequence(t *testing.T) {
+	s := tell(t, head+"repeat: always\ngoal: {sequence: [{of: booked}, {of: done}]}\n")
+	for i, e := range []struct{ kind, time string }{{"booked", "08"}, {"done", "11"}, {"done", "09"}, {"booked", "10"}} {
+		s.apply("2026-01-01T12:00:00Z", fmt.Sprintf(`{"specversion":"1.0","id":"d%d","source":"s","type":%q,"time":"2026-01-01T%s:00:00Z"}`, i, e.kind, e.time))
+	}
+	s.paid("1/1", "2/1")
+}
