@@ -34,53 +34,69 @@ func (i input) open() (*campaign.Set, io.ReadCloser, error) {
 // `time`; the user is `subject` (campaigns.md, section 9). Rewards go to stdout as NDJSON, a summary to stderr.
 type simulate struct {
 	input
-	Decisions   string `help:"Where to write what became of each event in each campaign, as NDJSON."`
-	DeadLetters string `help:"Where to write the lines that can't be processed, with their reasons."`
+	Until       string `placeholder:"TIME" help:"Let time pass after the last event to this RFC 3339 time, so that periods and campaigns close."`
+	Outcomes    string `placeholder:"FILE" help:"Where to write how campaigns ended for users: achieved, failed or withdrawn, as NDJSON."`
+	Decisions   string `placeholder:"FILE" help:"Where to write what became of each event in each campaign, as NDJSON."`
+	DeadLetters string `placeholder:"FILE" help:"Where to write the lines that can't be processed, with their reasons."`
+}
+
+// parseUntil reads --until: the clock at which a simulation ends, Unix ms; 0, where it is not given, is the last event's.
+func parseUntil(until string) (int64, error) {
+	if until == "" {
+		return 0, nil
+	}
+	t, err := time.Parse(time.RFC3339, until)
+	if err != nil {
+		return 0, fmt.Errorf("--until is %q: write an RFC 3339 time, for example 2026-04-01T00:00:00Z", until)
+	}
+	return t.UnixMilli(), nil
 }
 
 // Run is called by main.
 func (s *simulate) Run(ctx context.Context) (err error) {
+	until, err := parseUntil(s.Until)
+	if err != nil {
+		return err
+	}
 	set, in, err := s.open()
 	if err != nil {
 		return err
 	}
 	defer in.Close() //nolint:errcheck // it was only read
-	deadLetters := io.Discard
-	if s.DeadLetters != "" {
-		f, err := os.Create(s.DeadLetters)
-		if err != nil {
-			return fmt.Errorf("create dead letters: %w", err)
-		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		deadLetters = f
-	}
+	simulation := newSimulation(set)
 	out := bufio.NewWriter(os.Stdout)
 	defer func() { err = errors.Join(err, out.Flush()) }()
-	simulation := newSimulation(set, out, deadLetters)
-	if s.Decisions != "" {
-		f, err := os.Create(s.Decisions)
-		if err != nil {
-			return fmt.Errorf("create decisions: %w", err)
+	simulation.rewards.to = out
+	for _, f := range []struct {
+		what, name string
+		to         *io.Writer
+	}{
+		{"outcomes", s.Outcomes, &simulation.outcomes.to},
+		{"decisions", s.Decisions, &simulation.decisions},
+		{"dead letters", s.DeadLetters, &simulation.deadLetters},
+	} {
+		if f.name == "" {
+			continue
 		}
-		decisions := bufio.NewWriter(f)
-		defer func() { err = errors.Join(err, decisions.Flush(), f.Close()) }()
-		simulation.tell(writeDecisions(decisions))
+		file, err := os.Create(f.name)
+		if err != nil {
+			return fmt.Errorf("create %s: %w", f.what, err)
+		}
+		buffered := bufio.NewWriter(file)
+		defer func() { err = errors.Join(err, buffered.Flush(), file.Close()) }()
+		*f.to = buffered
+	}
+	if s.Decisions != "" {
+		simulation.tell(simulation.writeDecisions)
 	}
 	if err := simulation.run(ctx, in); err != nil {
 		return err
 	}
+	if err := simulation.advance(until); err != nil {
+		return err
+	}
 	fmt.Fprintln(os.Stderr, simulation.summary())
 	return nil
-}
-
-// writeDecisions writes one object for each decision. What can't be written is told when the file is closed.
-func writeDecisions(to io.Writer) func(*campaign.Event, *campaign.Result) {
-	encoder := json.NewEncoder(to)
-	return func(ev *campaign.Event, r *campaign.Result) {
-		for _, d := range r.Decisions {
-			_ = encoder.Encode(decision{ev.User, ev.Source, ev.ID, d.Campaign.ID, d.Decision.String(), d.Detail})
-		}
-	}
 }
 
 // decision is what became of an event in a campaign.
@@ -93,25 +109,41 @@ type decision struct {
 	Detail   string `json:"detail,omitempty"`
 }
 
-// simulation is the engine with a ledger a user. Memory grows with the users, not with the file.
+// simulation is the engine over a file. Memory grows with the users, not with the file.
 type simulation struct {
-	engine      *campaign.Engine
-	ledgers     map[string]*campaign.Ledger
-	out         io.Writer
-	deadLetters io.Writer
+	engine *campaign.Engine
+	replay *campaign.Replay
+
+	rewards, outcomes      lines
+	decisions, deadLetters io.Writer
 
 	decoder campaign.Decoder
 	event   campaign.Event
-	clock   int64
 
-	// decided, where it is set, is told of every event that was applied.
-	decided func(ev *campaign.Event, r *campaign.Result)
+	// decided, where it is set, is told of every event that was applied, and of what time brought, where ev is nil.
+	decided func(user string, ev *campaign.Event, r *campaign.Result) error
 
-	events, rewards, rejected int
+	events, rejected int
 }
 
-func newSimulation(set *campaign.Set, out, deadLetters io.Writer) *simulation {
-	return &simulation{engine: campaign.NewEngine(set, 0), ledgers: map[string]*campaign.Ledger{}, out: out, deadLetters: deadLetters}
+// lines is a file of objects, one a line.
+type lines struct {
+	to io.Writer
+	n  int
+}
+
+func (l *lines) write(object []byte) error {
+	l.n++
+	_, err := l.to.Write(append(object, '\n'))
+	return err
+}
+
+func newSimulation(set *campaign.Set) *simulation {
+	engine := campaign.NewEngine(set, 0)
+	return &simulation{
+		engine: engine, replay: campaign.NewReplay(engine),
+		rewards: lines{to: io.Discard}, outcomes: lines{to: io.Discard}, decisions: io.Discard, deadLetters: io.Discard,
+	}
 }
 
 func (s *simulation) run(ctx context.Context, in io.Reader) error {
@@ -135,13 +167,13 @@ func (s *simulation) run(ctx context.Context, in io.Reader) error {
 }
 
 // tell lets somebody see what became of every event.
-func (s *simulation) tell(decided func(*campaign.Event, *campaign.Result)) {
+func (s *simulation) tell(decided func(string, *campaign.Event, *campaign.Result) error) {
 	s.engine.TellDetails()
 	s.decided = decided
 }
 
 func (s *simulation) summary() string {
-	return fmt.Sprintf("%d events of %d users: %d rewards, %d dead letters", s.events, len(s.ledgers), s.rewards, s.rejected)
+	return fmt.Sprintf("%d events of %d users: %d rewards, %d dead letters", s.events, s.replay.Users(), s.rewards.n, s.rejected)
 }
 
 // envelope is what a file says in the place of a Kafka record's key and timestamp.
@@ -161,6 +193,13 @@ func (e envelope) clock() int64 {
 	return 0
 }
 
+// advance lets time pass.
+func (s *simulation) advance(clock int64) error {
+	return s.replay.Advance(clock, func(user string, _ int64, result *campaign.Result) error {
+		return s.took(user, nil, result)
+	})
+}
+
 func (s *simulation) line(n int, line []byte, cut bool) error {
 	s.events++
 	if cut {
@@ -172,27 +211,46 @@ func (s *simulation) line(n int, line []byte, cut bool) error {
 	if json.Unmarshal(line, &e) != nil {
 		e = envelope{Subject: "unknown"} // the decoder tells what is wrong with the line
 	}
-	s.clock = max(s.clock, e.clock()) // E2: it never runs backwards
-	rejection := s.decoder.Decode(&campaign.Record{Key: []byte(e.Subject), Value: line, Clock: s.clock}, &s.event)
+	if err := s.advance(e.clock()); err != nil {
+		return err
+	}
+	rejection := s.decoder.Decode(&campaign.Record{Key: []byte(e.Subject), Value: line, Clock: s.replay.Clock()}, &s.event)
 	if rejection != nil {
 		return s.reject(n, line, rejection)
 	}
-	l := s.ledgers[s.event.User]
-	if l == nil {
-		l = &campaign.Ledger{}
-		s.ledgers[string([]byte(s.event.User))] = l
-	}
-	result := s.engine.Apply(l, &s.event, s.clock)
+	result := s.replay.Apply(&s.event)
 	if result.Rejection != nil {
 		return s.reject(n, line, result.Rejection)
 	}
+	return s.took(s.event.User, &s.event, result)
+}
+
+// took writes what an event, or the passing of time, has led to.
+func (s *simulation) took(user string, ev *campaign.Event, result *campaign.Result) error {
 	if s.decided != nil {
-		s.decided(&s.event, result)
+		if err := s.decided(user, ev, result); err != nil {
+			return fmt.Errorf("write decision: %w", err)
+		}
 	}
 	for i := range result.Rewards {
-		s.rewards++
-		if _, err := s.out.Write(append(result.Rewards[i].AppendJSON(nil), '\n')); err != nil {
+		if err := s.rewards.write(result.Rewards[i].AppendJSON(nil)); err != nil {
 			return fmt.Errorf("write reward: %w", err)
+		}
+	}
+	for i := range result.Outcomes {
+		if err := s.outcomes.write(result.Outcomes[i].AppendJSON(nil)); err != nil {
+			return fmt.Errorf("write outcome: %w", err)
+		}
+	}
+	return nil
+}
+
+// writeDecisions writes one object for each decision.
+func (s *simulation) writeDecisions(_ string, ev *campaign.Event, r *campaign.Result) error {
+	encoder := json.NewEncoder(s.decisions)
+	for _, d := range r.Decisions {
+		if err := encoder.Encode(decision{ev.User, ev.Source, ev.ID, d.Campaign.ID, d.Decision.String(), d.Detail}); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -32,8 +32,8 @@ type predicate struct {
 	source  string
 	program cel.Program
 	native  nativeCondition // nil where the condition's form is not one that is compiled
-	fields  bool            // it looks at the event or the user
-	user    bool
+	event   bool            // it looks at the event
+	user    bool            // it looks at the user
 }
 
 // exprError is a mistake in an expression, with its place inside it, from 1.
@@ -73,8 +73,7 @@ func compilePredicate(source string) (*predicate, []exprError) {
 		return nil, []exprError{{1, 1, fmt.Sprintf("a condition must be true or false, this expression is of type %s", out)}}
 	}
 	p := &predicate{source: source, program: program, native: compileNative(shapeOf(checked.NativeRep().Expr()))}
-	p.user = looksAt(checked, "user")
-	p.fields = p.user || looksAt(checked, "event")
+	p.event, p.user = looksAt(checked, "event"), looksAt(checked, "user")
 	return p, nil
 }
 
@@ -88,7 +87,7 @@ func looksAt(checked *cel.Ast, object string) bool {
 }
 
 // constant says whether the condition is the same for every event and user.
-func (p *predicate) constant() bool { return !p.fields }
+func (p *predicate) constant() bool { return !p.event && !p.user }
 
 // valueExpression is what of an event counts: a number for a sum; a text, a whole number or a truth for a distinct.
 type valueExpression struct {

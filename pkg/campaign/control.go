@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,6 +33,7 @@ func (e *Engine) control(l *Ledger, ev *Event, clock int64) {
 	if !e.tooLate(ev, e.set.lateness, clock) {
 		e.remember(l, ev, id, clock)
 	}
+	e.meet(l, ev, clock)
 	e.result.Changed = true
 	if undo != nil && l.overflows(e.maxLedgerBytes, &e.scratch) {
 		e.reject(l, undo)
@@ -103,14 +105,14 @@ func (e *Engine) enrolledEvent(l *Ledger, ev *Event, _ int64) *Rejection {
 	if rejection != nil {
 		return rejection
 	}
-	p := l.progressOf(c.key)
+	p := l.beginning(c)
 	switch {
 	case p.part == out:
 		p.part, p.from = in, max(ev.Time, p.from)
 	case p.part == byDefault && c.OptIn:
 		p.part, p.from = in, ev.Time
 	}
-	l.tidy(p) // who takes part by default does so from the beginning: nothing is to be remembered
+	l.tidy(c, p) // who takes part by default does so from the beginning: nothing is to be remembered
 	return nil
 }
 
@@ -120,13 +122,31 @@ func (e *Engine) withdrawnEvent(l *Ledger, ev *Event, _ int64) *Rejection {
 	if rejection != nil {
 		return rejection
 	}
-	p := l.progressOf(c.key)
+	p := l.beginning(c)
 	from := ev.Time
 	if p.part == out {
 		from = max(from, p.from)
+	} else if !p.done(c) && (p.tried || p.part == in || slices.ContainsFunc(p.buckets, func(b bucket) bool { return b.count > 0 })) {
+		cycle, tier := c.nextReward(p, e.civil(l, c, ev).day)
+		e.outcome(c, ev.User, Withdrawn, cycle, tier, c.zone.at(ev.Time).day)
 	}
-	*p = progress{campaign: p.campaign, paid: p.paid, part: out, from: from, before: p.paid}
+	p.startAnew()
+	p.part, p.from, e.released = out, from, true
 	return nil
+}
+
+// nextReward is the cycle and tier that a user worked on at a date.
+func (c *Campaign) nextReward(p *progress, day Day) (cycle, tier string) {
+	of := c.goal.per.of(day)
+	b := &bucket{period: of}
+	if i, found := p.findBucket(of); found {
+		b = &p.buckets[i]
+	}
+	n := p.paid
+	if c.eachPeriodPays() {
+		n = b.paid
+	}
+	return c.cycleAndTier(of, n+1)
 }
 
 // maxExcusedDates bounds the dates of one event.
@@ -153,6 +173,7 @@ func (e *Engine) excusedEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 		if c == nil || key != 0 && p.campaign != key {
 			continue
 		}
+		p.restartFor(c)
 		for j := 0; j < len(p.buckets); j++ { // none is left when all that can be earned is paid
 			e.issue(l, c, p, &p.buckets[j], ev.User, clock)
 		}

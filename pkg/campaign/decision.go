@@ -19,6 +19,7 @@ const (
 	OtherDay                        // the streak does not count this weekday (`on`)
 	NegativeValue                   // G2: a sum takes no negative value
 	Overflow                        // G2: the sum can't hold it
+	CountedAgainst                  // it is what the goal forbids: of a `none`, or of a sequence's `without`
 	Counted                         // it is evidence for the goal
 	decisions                       // how many there are
 )
@@ -38,6 +39,7 @@ var decisionNames = [decisions]string{
 	OtherDay:        "other_day",
 	NegativeValue:   "negative_value",
 	Overflow:        "overflow",
+	CountedAgainst:  "counted_against",
 	Counted:         "counted",
 }
 

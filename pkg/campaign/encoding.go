@@ -13,18 +13,20 @@ import (
 // blocks have their length in front, times are differences to the one before:
 //
 //	byte      version = 1
+//	due       Unix ms, 0 for never
+//	known     Unix ms, 0 for none
 //	seen      n, n x (time difference in ms, fingerprint)
 //	zones     n, n x (time difference in ns, zone name)
 //	attributes n, n x (name, m, m x (time difference in ns, length+1 and JSON text, 0 where removed))
 //	excused   n, n x (campaign key or 0: 8 bytes big endian, days)
-//	progress  n, n x (campaign key, paid, part, from in ns and paid before where part is not 0, buckets)
-//	buckets   n, n x (period difference, paid, count, latest in ns, ids, cells)
+//	ids       n, n x (2 x length and text, or 1 and 16 bytes of a UUID in its usual spelling), each one that a bucket names
+//	progress  n, n x (campaign key, paid, part and flags, from in ns where part is not 0, before and epoch where a flag says so, buckets)
+//	buckets   n, n x (period difference, paid, count, latest in ns where there is a count, m, m x place in ids, cells)
 //	cells     n, n x (leaf, what follows as bits, then in this order: period, count, sum, days, amounts, marks, values)
 //	days      n, n x (first day difference, days in the run - 1)
 //	amounts   n, n x (period difference, amount)
-//	marks     n, n x (time in ns, day, id, amount, value, steps)
+//	marks     what they have as bits; n, n x (time difference in ns, day difference, then what they have: id, amount, value, steps)
 //	values    n, n x text
-//	ids       n, n x (2 x length and text, or 1 and 16 bytes of a UUID in its usual spelling)
 //
 // There is one encoding of a ledger, and every later version reads this one.
 const encodingVersion = 1
@@ -33,6 +35,8 @@ const encodingVersion = 1
 func (l *Ledger) Append(dst []byte) []byte {
 	start := len(dst)
 	dst = append(dst, encodingVersion)
+	dst = binary.AppendVarint(dst, l.due)
+	dst = binary.AppendVarint(dst, l.known)
 
 	dst = binary.AppendUvarint(dst, uint64(len(l.seen)))
 	previous := int64(0)
@@ -73,6 +77,11 @@ func (l *Ledger) Append(dst []byte) []byte {
 		dst = x.dates.append(dst)
 	}
 
+	dst = binary.AppendUvarint(dst, uint64(len(l.ids)))
+	for _, id := range l.ids {
+		dst = appendID(dst, id)
+	}
+
 	dst = binary.AppendUvarint(dst, uint64(len(l.progress)))
 	for i := range l.progress {
 		dst = l.progress[i].append(dst)
@@ -81,13 +90,42 @@ func (l *Ledger) Append(dst []byte) []byte {
 	return dst
 }
 
+// What a progress has, as bits beside its part.
+const (
+	partBits       = 1<<2 - 1
+	progressTried  = 1 << 2
+	progressBefore = 1 << 3
+	progressEpoch  = 1 << 4
+	progressBits   = 1<<5 - 1
+)
+
+func (p *progress) has() byte {
+	has := byte(p.part)
+	if p.tried {
+		has |= progressTried
+	}
+	if p.before != 0 {
+		has |= progressBefore
+	}
+	if p.epoch != 0 {
+		has |= progressEpoch
+	}
+	return has
+}
+
 func (p *progress) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, p.campaign)
 	dst = binary.AppendUvarint(dst, p.paid)
-	dst = append(dst, byte(p.part))
+	has := p.has()
+	dst = append(dst, has)
 	if p.part != byDefault {
 		dst = binary.AppendVarint(dst, p.from)
+	}
+	if has&progressBefore != 0 {
 		dst = binary.AppendUvarint(dst, p.before)
+	}
+	if has&progressEpoch != 0 {
+		dst = binary.AppendUvarint(dst, p.epoch)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(p.buckets)))
 	previous := period(0)
@@ -97,10 +135,12 @@ func (p *progress) append(dst []byte) []byte {
 		previous = b.period
 		dst = binary.AppendUvarint(dst, b.paid)
 		dst = binary.AppendUvarint(dst, b.count)
-		dst = binary.AppendVarint(dst, b.latest)
+		if b.count > 0 {
+			dst = binary.AppendVarint(dst, b.latest)
+		}
 		dst = binary.AppendUvarint(dst, uint64(len(b.ids)))
-		for _, id := range b.ids {
-			dst = appendID(dst, id)
+		for _, at := range b.ids {
+			dst = binary.AppendUvarint(dst, uint64(at)) //nolint:gosec // a place is not negative
 		}
 		dst = binary.AppendUvarint(dst, uint64(len(b.cells)))
 		for j := range b.cells {
@@ -164,22 +204,66 @@ func (c *cell) append(dst []byte) []byte {
 		}
 	}
 	if has&cellMarks != 0 {
-		dst = binary.AppendUvarint(dst, uint64(len(c.marks)))
-		for i := range c.marks {
-			m := &c.marks[i]
-			dst = binary.AppendVarint(dst, m.at)
-			dst = binary.AppendVarint(dst, int64(m.day))
-			dst = appendID(dst, m.id)
-			dst = binary.AppendVarint(dst, m.amount)
-			dst = appendText(dst, m.value)
-			dst = binary.AppendUvarint(dst, m.steps)
-		}
+		dst = appendMarks(dst, c.marks)
 	}
 	if has&cellValues != 0 {
 		dst = binary.AppendUvarint(dst, uint64(len(c.values)))
 		for _, v := range c.values {
 			dst = appendText(dst, v)
 		}
+	}
+	return dst
+}
+
+// What any mark of a cell has, as bits.
+const (
+	markID = 1 << iota
+	markAmount
+	markValue
+	markSteps
+	markBits = 1<<iota - 1
+)
+
+func haveMarks(marks []mark) (has byte) {
+	for i := range marks {
+		m := &marks[i]
+		if m.id != "" {
+			has |= markID
+		}
+		if m.amount != 0 {
+			has |= markAmount
+		}
+		if m.value != "" {
+			has |= markValue
+		}
+		if m.steps != 0 {
+			has |= markSteps
+		}
+	}
+	return has
+}
+
+func appendMarks(dst []byte, marks []mark) []byte {
+	has := haveMarks(marks)
+	dst = binary.AppendUvarint(append(dst, has), uint64(len(marks)))
+	previous := mark{}
+	for i := range marks {
+		m := &marks[i]
+		dst = binary.AppendVarint(dst, m.at-previous.at)
+		dst = binary.AppendVarint(dst, int64(m.day)-int64(previous.day))
+		if has&markID != 0 {
+			dst = appendID(dst, m.id)
+		}
+		if has&markAmount != 0 {
+			dst = binary.AppendVarint(dst, m.amount)
+		}
+		if has&markValue != 0 {
+			dst = appendText(dst, m.value)
+		}
+		if has&markSteps != 0 {
+			dst = binary.AppendUvarint(dst, m.steps)
+		}
+		previous = *m
 	}
 	return dst
 }
@@ -273,6 +357,16 @@ func Decode(src []byte) (*Ledger, error) {
 	return l, nil
 }
 
+// DueOf is the Due of an encoded ledger, Unix ms, without the rest of it.
+func DueOf(src []byte) (int64, error) {
+	d := &decoding{src: src}
+	if version := d.bytes(1); d.err == nil && version[0] != encodingVersion {
+		d.fail("version %d, this program reads version %d", version[0], encodingVersion)
+	}
+	due := d.varint()
+	return due, d.err
+}
+
 // decoding reads from the front of src; after its first error it reads zeros.
 type decoding struct {
 	src []byte
@@ -284,6 +378,9 @@ func (d *decoding) ledger() *Ledger {
 	if version := d.bytes(1); d.err == nil && version[0] != encodingVersion {
 		d.err = fmt.Errorf("%w: version %d, this program reads version %d: it was written by a newer one", errLedger, version[0], encodingVersion)
 		return l
+	}
+	if l.due, l.known = d.varint(), d.varint(); l.due < 0 {
+		d.fail("due at %d", l.due)
 	}
 	previous := int64(0)
 	for range d.count(1 + fingerprintBytes) {
@@ -326,33 +423,60 @@ func (d *decoding) ledger() *Ledger {
 		}
 		l.excused = append(l.excused, x)
 	}
+	for range d.count(1) {
+		l.ids = append(l.ids, d.id())
+	}
+	used := make([]bool, len(l.ids))
 	for range d.count(8 + 3) {
-		p := d.progress()
+		p := d.progress(used)
 		if n := len(l.progress); n > 0 && p.campaign <= l.progress[n-1].campaign {
 			d.fail("campaigns out of order")
 		}
 		l.progress = append(l.progress, p)
 	}
+	if slices.Contains(used, false) {
+		d.fail("an event's id that nothing names")
+	}
 	return l
 }
 
-func (d *decoding) progress() progress {
-	p := progress{campaign: binary.BigEndian.Uint64(d.bytes(8)), paid: d.uvarint(), part: taking(d.bytes(1)[0])}
-	if p.part > out {
+func (d *decoding) progress(usedIDs []bool) progress {
+	p := progress{campaign: binary.BigEndian.Uint64(d.bytes(8)), paid: d.uvarint()}
+	has := d.bytes(1)[0]
+	p.part, p.tried = taking(has&partBits), has&progressTried != 0
+	if p.part > out || has > progressBits {
 		d.fail("a part in a campaign that does not exist")
 	}
 	if p.part != byDefault {
-		p.from, p.before = d.varint(), d.uvarint()
+		p.from = d.varint()
+	}
+	if has&progressBefore != 0 {
+		p.before = d.uvarint()
+	}
+	if has&progressEpoch != 0 {
+		p.epoch = d.uvarint()
+	}
+	if p.has() != has {
+		d.fail("a progress says that it has what it has not")
 	}
 	previous := period(0)
-	for range d.count(6) {
-		b := bucket{period: previous + period(d.varint()), paid: d.uvarint(), count: d.uvarint(), latest: d.varint()}
+	for range d.count(5) {
+		b := bucket{period: previous + period(d.varint()), paid: d.uvarint(), count: d.uvarint()}
+		if b.count > 0 {
+			b.latest = d.varint()
+		}
 		if len(p.buckets) > 0 && b.period <= previous {
 			d.fail("periods out of order")
 		}
 		previous = b.period
 		for range d.count(1) {
-			b.ids = append(b.ids, d.id())
+			at := d.uvarint()
+			if at >= uint64(len(usedIDs)) {
+				d.fail("event id %d", at)
+				break
+			}
+			usedIDs[at] = true
+			b.ids = append(b.ids, int(at)) //nolint:gosec // just bounded
 		}
 		if len(b.ids) > maxEvidence {
 			d.fail("%d event ids", len(b.ids))
@@ -405,15 +529,7 @@ func (d *decoding) cell() cell {
 		}
 	}
 	if has&cellMarks != 0 {
-		for range d.count(6) {
-			m := mark{at: d.varint()}
-			day := d.varint()
-			if m.day = Day(day); int64(m.day) != day { //nolint:gosec // checked
-				d.fail("a day out of range")
-			}
-			m.id, m.amount, m.value, m.steps = d.id(), d.varint(), d.text(), d.uvarint()
-			c.marks = append(c.marks, m)
-		}
+		c.marks = d.marks()
 	}
 	if has&cellValues != 0 {
 		for range d.count(1) {
@@ -428,6 +544,39 @@ func (d *decoding) cell() cell {
 		d.fail("a cell says that it has what it has not")
 	}
 	return c
+}
+
+func (d *decoding) marks() (marks []mark) {
+	has := d.bytes(1)[0]
+	if has&^byte(markBits) != 0 {
+		d.fail("marks of an unknown form")
+	}
+	previous := mark{}
+	for range d.count(2) {
+		m := mark{at: previous.at + d.varint()}
+		day := int64(previous.day) + d.varint()
+		if m.day = Day(day); int64(m.day) != day { //nolint:gosec // checked
+			d.fail("a day out of range")
+		}
+		if has&markID != 0 {
+			m.id = d.id()
+		}
+		if has&markAmount != 0 {
+			m.amount = d.varint()
+		}
+		if has&markValue != 0 {
+			m.value = d.text()
+		}
+		if has&markSteps != 0 {
+			m.steps = d.uvarint()
+		}
+		marks = append(marks, m)
+		previous = m
+	}
+	if d.err == nil && haveMarks(marks) != has {
+		d.fail("marks say that they have what they have not")
+	}
+	return marks
 }
 
 func (d *decoding) days() days {

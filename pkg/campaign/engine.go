@@ -27,17 +27,21 @@ type Engine struct {
 
 	result     Result
 	rewards    []Reward
+	outcomes   []Outcome
 	decided    []Decided
 	taken      []taken
 	scratch    []byte
 	attributes document
+	noted      int  // where the event stands among the ledger's ids, -1 while nobody needs it
+	released   bool // ids may have become unused
 }
 
-// Result is what one event led to. It is valid until the engine's next call.
+// Result is what one event, or the passing of time, led to. It is valid until the engine's next call.
 type Result struct {
 	Rejection    *Rejection // the record goes to the dead letters, the ledger is as it was; otherwise nil
 	Decisions    []Decided  // one for each campaign that the event's type concerns
 	Rewards      []Reward   // in the order of issue
+	Outcomes     []Outcome  // in the order in which they came about; each reward is one, Achieved
 	Changed      bool       // the ledger changed
 	UnknownZones int        // zone names that the tz database does not have, counting as absent (T1)
 }
@@ -55,27 +59,50 @@ func NewEngine(set *Set, maxLedgerBytes int) *Engine {
 func (e *Engine) TellDetails() { e.details = true }
 
 // Apply applies an event to its user's ledger. clock is rule E2's, Unix ms, never less than in an earlier call for the
-// same partition.
+// same partition. What is due by then has been fired (T5).
 func (e *Engine) Apply(l *Ledger, ev *Event, clock int64) *Result {
-	e.rewards, e.decided = e.rewards[:0], e.decided[:0]
-	e.result = Result{}
-	r := &e.result
+	if l.due != 0 && l.due <= clock {
+		panic("BUG: what is due by the clock comes before the record (T5)")
+	}
+	e.begin()
 	switch {
 	case ev.Time > msToNs(clock)+int64(maxAhead):
-		r.Rejection = &Rejection{Reason: ReasonFuture, Detail: "time is more than 5 minutes ahead of the record's timestamp (E5)"}
+		e.result.Rejection = &Rejection{Reason: ReasonFuture, Detail: "time is more than 5 minutes ahead of the record's timestamp (E5)"}
 	case strings.HasPrefix(ev.Type, controlPrefix):
 		e.control(l, ev, clock)
 	default:
 		e.event(l, ev, clock)
 	}
-	r.Decisions, r.Rewards = e.decided, e.rewards
-	return r
+	if e.result.Changed {
+		e.settleLedger(l, clock)
+	}
+	return e.end()
+}
+
+// begin forgets the last call's result, and end returns this one's.
+func (e *Engine) begin() {
+	e.rewards, e.outcomes, e.decided = e.rewards[:0], e.outcomes[:0], e.decided[:0]
+	e.result, e.noted, e.released = Result{}, -1, false
+}
+
+func (e *Engine) end() *Result {
+	e.result.Decisions, e.result.Rewards, e.result.Outcomes = e.decided, e.rewards, e.outcomes
+	return &e.result
+}
+
+// settleLedger brings a changed ledger into the form in which it is kept.
+func (e *Engine) settleLedger(l *Ledger, clock int64) {
+	if e.released || len(l.ids) > maxLedgerIDs {
+		l.dropUnusedIDs()
+	}
+	e.schedule(l, clock)
 }
 
 // event applies what a user did.
 func (e *Engine) event(l *Ledger, ev *Event, clock int64) {
 	concerned := e.set.byType[ev.Type]
 	if len(concerned) == 0 {
+		e.result.Changed = len(e.set.watching) > 0 && e.meet(l, ev, clock)
 		return
 	}
 	id := fingerprintOf(&e.scratch, ev.Source, ev.ID)
@@ -96,6 +123,7 @@ func (e *Engine) event(l *Ledger, ev *Event, clock int64) {
 		e.offer(l, c, ev, clock)
 	}
 	e.remember(l, ev, id, clock)
+	e.meet(l, ev, clock)
 	e.result.Changed = true
 	if undo != nil && l.overflows(e.maxLedgerBytes, &e.scratch) {
 		e.reject(l, undo)
@@ -132,37 +160,38 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 		}
 	}
 	of := c.goal.per.of(date.day)
-	if d := l.exhausted(c, of); d != Counted {
+	p := l.beginning(c)
+	if d := p.exhausted(c, of); d != Counted {
 		e.decide(c, d, "")
 		return
 	}
-	p := l.progressOf(c.key)
 	b := p.bucket(of)
-	decision := OtherDay
-	first := msToNs(clock - c.Late.Milliseconds())
+	decision := Decision(0)
+	h := c.horizon(clock)
 	for _, t := range taken {
 		leaf := c.goal.leaves[t.leaf]
 		cell := b.cell(t.leaf, leaf.per.of(date.day))
-		d := leaf.kind.advance(cell, evidence{
-			at: ev.Time, day: date.day, id: ev.ID, amount: t.amount, value: t.value, first: first, firstDay: c.earliestDay(first),
-		}, t.matching)
-		if d == Counted || decision != Counted {
-			decision = d
-		}
+		d := leaf.kind.advance(cell, evidence{at: ev.Time, day: date.day, id: ev.ID, amount: t.amount, value: t.value}, t.matching)
+		leaf.kind.settle(cell, h)
+		decision = max(decision, d)
 	}
 	e.decide(c, decision, "")
 	if decision != Counted {
-		l.tidy(p)
+		l.tidy(c, p)
 		return
 	}
-	b.note(ev.Time, ev.ID)
+	e.note(l, b, ev)
 	e.issue(l, c, p, b, ev.User, clock)
 }
 
-// earliestDay is the earliest civil date that any event at or after an instant can have: no place is further behind UTC than 12 hours.
-func (c *Campaign) earliestDay(at int64) Day {
-	const behind = 12 * time.Hour
-	return civilAt(at, -int((behind+c.dayStarts)/time.Second)).day
+// meet notes that a user is known (G8). A time that is too late makes nobody known earlier than one that is in time.
+func (e *Engine) meet(l *Ledger, ev *Event, clock int64) (changed bool) {
+	at := max(floorDiv(ev.Time, int64(time.Millisecond)), clock-e.set.lateness.Milliseconds())
+	fresh := l.known == 0
+	if fresh || at < l.known {
+		l.known, changed = at, true
+	}
+	return e.watch(l, clock, fresh) || changed
 }
 
 // taken is a leaf that an event matches.
@@ -247,17 +276,22 @@ func (l *Ledger) takesPart(c *Campaign, at int64) bool {
 	}
 }
 
+// canTakePart says whether there is any time at which the user takes part, as far as is known.
+func (l *Ledger) canTakePart(c *Campaign) bool {
+	return l.takesPart(c, never)
+}
+
+// done says whether nothing more can be earned in a campaign.
+func (p *progress) done(c *Campaign) bool {
+	return !c.Always && p.paid >= uint64(c.goal.tiers) || c.PerUser > 0 && p.paid >= uint64(c.PerUser) //nolint:gosec // small
+}
+
 // exhausted says why nothing more can be earned in a campaign and period, or Counted if something can.
-func (l *Ledger) exhausted(c *Campaign, of period) Decision {
-	i, found := l.find(c.key)
-	if !found {
-		return Counted
-	}
-	p := &l.progress[i]
+func (p *progress) exhausted(c *Campaign, of period) Decision {
 	switch {
 	case !c.Always && p.paid >= uint64(c.goal.tiers): //nolint:gosec // small
 		return AlreadyRewarded
-	case c.PerUser > 0 && p.paid >= uint64(c.PerUser):
+	case p.done(c):
 		return LimitReached
 	case c.eachPeriodPays():
 		if j, found := p.findBucket(of); found && p.buckets[j].paid >= uint64(c.goal.tiers) { //nolint:gosec // small
@@ -272,7 +306,7 @@ func (c *Campaign) eachPeriodPays() bool { return c.Always && c.goal.per != noUn
 
 // issue pays what the evidence of a bucket is worth and has not been paid.
 func (e *Engine) issue(l *Ledger, c *Campaign, p *progress, b *bucket, to string, clock int64) {
-	worth := c.goal.root.worth(b, user{c, &l.profile, l.excusedIn(c.key)})
+	worth := c.goal.root.worth(b, l.user(c, clock))
 	tiers := uint64(c.goal.tiers) //nolint:gosec // small
 	most := uint64(math.MaxInt64)
 	paid := &p.paid // what counts against `most`
@@ -291,30 +325,26 @@ func (e *Engine) issue(l *Ledger, c *Campaign, p *progress, b *bucket, to string
 		if *paid++; paid != &p.paid {
 			p.paid++
 		}
-		e.rewards = append(e.rewards, c.reward(b, to, *paid, clock))
+		r := c.reward(b, to, *paid, clock)
+		r.Evidence = l.named(b.ids)
+		e.rewards = append(e.rewards, r)
+		e.outcome(c, to, Achieved, r.Cycle, r.Tier, c.dayOf(b, &r))
 		issued = true
 	}
 	if issued {
-		b.ids = nil
+		b.ids, e.released = nil, true
 	}
 	switch {
-	case c.PerUser > 0 && p.paid >= uint64(c.PerUser), !c.Always && p.paid >= tiers:
+	case p.done(c):
 		p.buckets = nil // nothing can be earned any more: only what was paid is remembered
 	case c.eachPeriodPays() && b.paid >= tiers:
 		*b = bucket{period: b.period, paid: b.paid}
 	}
 }
 
-// reward is number n of a bucket or, where periods do not pay each, of the campaign. By R1 that is an ordinal, or a tier.
+// reward is number n of a bucket or, where periods do not pay each, of the campaign.
 func (c *Campaign) reward(b *bucket, to string, n uint64, clock int64) Reward {
-	number := strconv.FormatUint(n, 10)
-	cycle, tier := "1", number
-	switch {
-	case c.eachPeriodPays():
-		cycle = c.goal.per.key(b.period)
-	case c.Always:
-		cycle, tier = number, "1"
-	}
+	cycle, tier := c.cycleAndTier(b.period, n)
 	terms := &c.Rewards[0]
 	if c.goal.tiers > 1 {
 		terms = &c.Rewards[n-1]
@@ -326,20 +356,53 @@ func (c *Campaign) reward(b *bucket, to string, n uint64, clock int64) Reward {
 		Cycle:         cycle,
 		Tier:          tier,
 		Terms:         terms,
-		AchievedAt:    b.latest,
+		AchievedAt:    c.achievedAt(b, clock),
 		IssuedAt:      clock,
-		Evidence:      b.ids,
 		EvidenceCount: b.count,
 	}
 }
 
+// cycleAndTier is how number n of a period or, where periods do not pay each, of the campaign is called (R1).
+func (c *Campaign) cycleAndTier(of period, n uint64) (cycle, tier string) {
+	number := strconv.FormatUint(n, 10)
+	switch {
+	case c.eachPeriodPays():
+		return c.goal.per.key(of), number
+	case c.Always:
+		return number, "1"
+	}
+	return "1", number
+}
+
+// achievedAt is rule R3: the largest time of the evidence, or the end of what a close decides.
+func (c *Campaign) achievedAt(b *bucket, clock int64) int64 {
+	if c.decidedByClose(b, clock) {
+		return msToNs(c.ends(c.goal.per, b.period))
+	}
+	return b.latest
+}
+
+// dayOf is the civil date of an achievement, in the campaign's zone.
+func (c *Campaign) dayOf(b *bucket, r *Reward) Day {
+	if c.decidedByClose(b, r.IssuedAt) {
+		return c.lastDay(c.goal.per, b.period)
+	}
+	return c.zone.at(r.AchievedAt).day
+}
+
+func (c *Campaign) decidedByClose(b *bucket, clock int64) bool {
+	return c.goal.waits && c.closes(c.goal.per, b.period) <= clock
+}
+
 // tidy removes what an event that was not taken has left empty.
-func (l *Ledger) tidy(p *progress) {
+func (l *Ledger) tidy(c *Campaign, p *progress) {
 	for i := range p.buckets {
 		p.buckets[i].cells = slices.DeleteFunc(p.buckets[i].cells, func(c cell) bool { return c.empty() })
 	}
-	p.buckets = slices.DeleteFunc(p.buckets, func(b bucket) bool { return len(b.cells) == 0 && b.count == 0 && b.paid == 0 })
-	if len(p.buckets) == 0 && p.paid == 0 && p.part == byDefault {
+	if !c.goal.watches { // there an empty period waits for its close
+		p.buckets = slices.DeleteFunc(p.buckets, func(b bucket) bool { return len(b.cells) == 0 && b.count == 0 && b.paid == 0 })
+	}
+	if len(p.buckets) == 0 && p.paid == 0 && p.part == byDefault && !p.tried {
 		i, _ := l.find(p.campaign)
 		l.progress = slices.Delete(l.progress, i, i+1)
 	}
@@ -353,9 +416,14 @@ func (e *Engine) remembers(l *Ledger, id fingerprint, clock int64) bool {
 // remember notes an event, and drops what no event in time can meet any more. (Both only here: a record that changes
 // nothing leaves the ledger's bytes as they were.)
 func (e *Engine) remember(l *Ledger, ev *Event, id fingerprint, clock int64) {
-	l.seen.forget(clock, e.set.lateness.Milliseconds())
-	l.profile.forget(msToNs(clock) - int64(e.set.lateness))
+	e.forget(l, clock)
 	l.seen.add(floorDiv(ev.Time, int64(time.Millisecond)), id)
+}
+
+// forget drops what no event that is still in time can ask for.
+func (e *Engine) forget(l *Ledger, clock int64) {
+	l.seen.forget(clock, e.set.lateness.Milliseconds())
+	l.profile.forget(msToNs(clock)-int64(e.set.lateness), e.set.firstOpenDay(clock))
 }
 
 // tooLate is rule E4.
@@ -434,19 +502,19 @@ func (e *Engine) decide(c *Campaign, d Decision, detail string) {
 // event itself; a control event adds its data and what stands around each part of them.
 func (e *Engine) growth(ev *Event) int {
 	const (
-		perEvent    = 64
+		perEvent    = 96
 		perCampaign = 128
 		perLeaf     = 128 + maxDistinctBytes
 		perByte     = 16 // an attribute takes at least 4 bytes in `data` and adds less than 64; a date takes 12 and adds less than 32
 	)
 	if strings.HasPrefix(ev.Type, controlPrefix) {
-		return perEvent + perCampaign + perByte*len(ev.Data.Raw())
+		return perEvent + perCampaign*(1+len(e.set.watching)) + perByte*len(ev.Data.Raw())
 	}
 	growth := perEvent
 	for _, c := range e.set.byType[ev.Type] {
 		growth += perCampaign + len(ev.ID) + len(c.goal.leaves)*(perLeaf+len(ev.ID))
 	}
-	return growth
+	return growth + perCampaign*len(e.set.watching)
 }
 
 // guard prepares for rule E7. Where the event might take the ledger past its bound, it returns the ledger as it is now;
@@ -473,7 +541,7 @@ func (e *Engine) reject(l *Ledger, undo []byte) {
 		panic("BUG: a ledger can't be read back: " + err.Error())
 	}
 	*l = *before
-	e.rewards, e.decided = e.rewards[:0], e.decided[:0]
+	e.begin()
 	e.result = Result{Rejection: &Rejection{
 		Reason: ReasonLedgerFull,
 		Detail: "the user's ledger would be larger than ledger.max_bytes = " + strconv.Itoa(e.maxLedgerBytes) + " (E7)",

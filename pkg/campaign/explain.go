@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,8 +33,10 @@ func (e *Engine) explain(l *Ledger, c *Campaign, clock int64) []string {
 	switch now := msToNs(clock); {
 	case now < c.Starts:
 		says = append(says, "It starts on "+timeOf(c.Starts)+".")
+	case clock >= c.closes(noUnit, 0):
+		return append(says, "It ended on "+timeOf(c.Ends)+", and nothing that could still arrive counts.")
 	case now >= c.Ends:
-		says = append(says, "It ended on "+timeOf(c.Ends)+"; events that happened before may still arrive for "+formatDuration(c.Late)+".")
+		says = append(says, "It ended on "+timeOf(c.Ends)+"; events that happened before count if they arrive until "+timeOf(msToNs(c.closes(noUnit, 0)))+".")
 	case c.Ends != math.MaxInt64:
 		says = append(says, "It runs until "+timeOf(c.Ends)+".")
 	}
@@ -54,23 +57,27 @@ func (e *Engine) explain(l *Ledger, c *Campaign, clock int64) []string {
 	case c.PerUser > 0 && p.paid >= uint64(c.PerUser):
 		return append(says, fmt.Sprintf("That is all that one user can have: `limits.per_user` is %d.", c.PerUser))
 	}
-	u := user{c, &l.profile, l.excusedIn(c.key)}
+	u := l.user(c, clock)
 	for i := range p.buckets {
-		b := &p.buckets[i]
-		where := ""
-		if c.goal.per != noUnit {
-			where = c.goal.per.key(b.period) + ": "
-			if b.paid >= uint64(c.goal.tiers) { //nolint:gosec // small
-				says = append(says, where+"reached and paid.")
-				continue
-			}
-		}
-		says = append(says, where+sentence(c.goal.root.stand(b, u)))
+		says = append(says, c.standing(&p.buckets[i], u))
 	}
 	if len(p.buckets) == 0 {
-		says = append(says, "Nothing has counted so far: "+c.goal.root.stand(&bucket{}, u)+".")
+		says = append(says, "Nothing has counted so far: "+c.goal.root.stand(&bucket{period: c.goal.per.of(c.zone.at(msToNs(clock)).day)}, u)+".")
 	}
 	return says
+}
+
+// standing tells how far a bucket is, and until when it can go on.
+func (c *Campaign) standing(b *bucket, u user) string {
+	if c.goal.per == noUnit {
+		return sentence(c.goal.root.stand(b, u))
+	}
+	where := c.goal.per.key(b.period) + ": "
+	if b.paid >= uint64(c.goal.tiers) { //nolint:gosec // small
+		return where + "reached and paid."
+	}
+	return where + sentence(c.goal.root.stand(b, u)+"; it lasts until "+c.lastDay(c.goal.per, b.period).String()+
+		", and what happened by then counts if it arrives until "+timeOf(msToNs(c.closes(c.goal.per, b.period))))
 }
 
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] + "." }
@@ -104,16 +111,16 @@ func decimal(millionths int64) string {
 func (f *filter) wanted() string { return strings.Join(f.types, " or ") }
 
 func (l *leaf) stand(b *bucket, u user) string {
-	for i := range b.cells {
+	for i := range slices.Backward(b.cells) { // the newest period
 		if c := &b.cells[i]; c.leaf == l.index {
-			text := l.kind.stand(c, u)
+			text := l.kind.stand(c, l.judged(b, c, u))
 			if l.per != noUnit {
 				text = l.per.key(c.period) + ": " + text
 			}
 			return text
 		}
 	}
-	return l.kind.stand(&cell{}, u)
+	return l.kind.stand(&cell{}, l.judged(b, &cell{}, u))
 }
 
 func (c *composite) stand(b *bucket, u user) string {
@@ -182,12 +189,32 @@ func (k *streak) stand(c *cell, u user) string {
 	return text
 }
 
-func (k *sequence) stand(c *cell, u user) string {
+func (k *sequence) stand(c *cell, _ user) string {
+	if final := k.final(c); final != never {
+		return fmt.Sprintf("all %d steps are taken; nothing may arrive that matches `without` (%s) and happened between them", len(k.steps), k.without.wanted())
+	}
+	taken, _ := k.walk(c, math.MaxInt64, func(mark) bool { return true })
 	done := 0
-	for done+1 < len(k.steps) && (&sequence{k.steps[:done+1]}).worth(c, u) > 0 {
+	for done+1 < len(k.steps) && taken[done].taken {
 		done++
 	}
-	return fmt.Sprintf("%d of %d steps, %s is next", done, len(k.steps), k.steps[done].filter.wanted())
+	text := fmt.Sprintf("%d of %d steps, %s is next", done, len(k.steps), k.steps[done].filter.wanted())
+	if within := k.steps[done].within; done > 0 && within.days > 0 {
+		text += ", until " + (taken[done-1].day + Day(within.days)).String() //nolint:gosec // bounded
+	} else if done > 0 && within.exact > 0 {
+		text += ", until " + timeOf(taken[done-1].at+int64(within.exact))
+	}
+	return text
+}
+
+func (k *none) stand(c *cell, u user) string {
+	switch {
+	case c.count > 0:
+		return k.filter.wanted() + " has happened, and must not"
+	case u.closed:
+		return "no " + k.filter.wanted() + " has happened"
+	}
+	return "no " + k.filter.wanted() + " has happened so far"
 }
 
 // decisionReasons say a decision to people, with its rule.
@@ -206,6 +233,7 @@ var decisionReasons = [decisions]string{
 	OtherDay:        "it happened on a weekday that the streak does not count (`on`)",
 	NegativeValue:   "its value is below 0 (G2)",
 	Overflow:        "the sum can't hold its value (G2)",
+	CountedAgainst:  "it is what the goal forbids, and counted against it (G7, G8)",
 	Counted:         "it counted",
 }
 

@@ -16,6 +16,9 @@ type goal struct {
 	leaves []*leaf // from left to right; a cell of a progress names its leaf by the place here
 	per    unit    // the one period that all parts are judged by; each has a bucket then
 	tiers  int     // how many rewards the goal has; more than 1 where it lists numbers (G10)
+
+	watches bool // a leaf is a `none`: everybody who is known is judged when a period closes
+	waits   bool // a leaf is decided when its period closes
 }
 
 // part is a goal or a part of one.
@@ -33,6 +36,7 @@ type leaf struct {
 	per     unit // its own, inside a composite without one: each period is a cell
 	kind    leafKind
 	filters []*filter // the kind's
+	waits   bool      // its worth is known when its period is closed
 }
 
 // leafKind is a leaf's kind with its parameters.
@@ -42,20 +46,48 @@ type leafKind interface {
 	// advance takes one event as evidence. matching has a bit for each filter that took the event. The result is Counted, or why
 	// the event can't be taken, and then the cell is as it was.
 	advance(c *cell, e evidence, matching uint64) Decision
+	// settle forgets what no event that is still in time can change.
+	settle(c *cell, h horizon)
+	// final is the instant (Unix ms) behind whose lateness a cell is worth more, by the clock alone, or never.
+	final(c *cell) int64
 	// worth and stand are part's, for one cell.
 	worth(c *cell, u user) int
 	stand(c *cell, u user) string
 }
 
 func (l *leaf) worth(b *bucket, u user) int {
-	most := 0
+	most, found := 0, false
 	for i := range b.cells {
 		if c := &b.cells[i]; c.leaf == l.index {
-			most = max(most, l.kind.worth(c, u))
+			found = true
+			most = max(most, l.kind.worth(c, l.judged(b, c, u)))
 		}
+	}
+	if !found && l.waits { // that there is no evidence can be what is wanted
+		return l.kind.worth(&cell{leaf: l.index}, l.judged(b, &cell{}, u))
 	}
 	return most
 }
+
+// judged is the user at the leaf's period: whether that is closed is asked where it matters.
+func (l *leaf) judged(b *bucket, c *cell, u user) user {
+	if !l.waits {
+		return u
+	}
+	per, of := u.campaign.goal.per, b.period
+	if l.per != noUnit {
+		per, of = l.per, c.period
+	}
+	u.closed = u.campaign.closes(per, of) <= u.clock
+	return u
+}
+
+// immediate is what a kind is that keeps no more than it needs, and whose worth changes with evidence alone.
+type immediate struct{}
+
+func (immediate) settle(*cell, horizon) {}
+
+func (immediate) final(*cell) int64 { return never }
 
 // evidence is an event that counts, as a goal sees it.
 type evidence struct {
@@ -64,9 +96,6 @@ type evidence struct {
 	id     string
 	amount int64  // of a sum, in millionths
 	value  string // of a distinct
-
-	first    int64 // the earliest time, Unix ns, that an event still in time can have
-	firstDay Day   // and the earliest civil date
 }
 
 // user is what a goal may ask about a user beside the evidence.
@@ -74,6 +103,8 @@ type user struct {
 	campaign *Campaign
 	profile  *profile
 	excused  []Day // dates that can't be missed (C3), sorted
+	clock    int64 // Unix ms
+	closed   bool  // the period that is asked about is closed by the clock (T4); of leaves that wait for it
 }
 
 // kind is one kind of goal: the YAML key that names it and how its parameters are read.
@@ -93,6 +124,7 @@ func init() { // a literal would refer to itself: the kinds' readers list the ki
 		{"distinct", readDistinct},
 		{"streak", readStreak},
 		{"sequence", readSequence},
+		{"none", readNone},
 		{"all", readAll},
 		{"any", readAny},
 		{"some", readSome},
@@ -146,8 +178,18 @@ func (g *goalReader) leaf(r *reader, n ast.Node, per unit, k leafKind) part {
 		r.wrong(n, "a goal has at most %d parts", maxLeaves)
 		return l
 	}
+	if w, ok := k.(interface{ waits() bool }); ok {
+		l.waits = w.waits()
+		g.goal.waits = g.goal.waits || l.waits
+	}
 	g.goal.leaves = append(g.goal.leaves, l)
 	return l
+}
+
+// allTakePart says whether everybody who is known and eligible takes part, and not only who has evidence (R4).
+func (g *goal) allTakePart() bool {
+	l, ok := g.root.(*leaf)
+	return ok && l.waits && g.watches
 }
 
 // tiers notes that the goal lists numbers, each with a reward of its own (G10).

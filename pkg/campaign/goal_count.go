@@ -32,13 +32,20 @@ func (k *count) filters() []*filter { return []*filter{&k.filter} }
 
 func (k *count) advance(c *cell, e evidence, _ uint64) Decision {
 	if k.window.is() {
-		k.window.add(c, mark{at: e.at, day: e.day, id: e.id})
-		k.window.settle(c, e, &countTally{needs: k.numbers[0]})
+		k.window.add(c, mark{at: e.at, day: e.day}) // one is as good as another: no id decides between two
 		return Counted
 	}
 	c.count++
 	return Counted
 }
+
+func (k *count) settle(c *cell, h horizon) {
+	if k.window.is() {
+		k.window.settle(c, h, &countTally{needs: k.numbers[0]})
+	}
+}
+
+func (k *count) final(*cell) int64 { return never }
 
 func (k *count) worth(c *cell, _ user) int {
 	if k.window.is() {

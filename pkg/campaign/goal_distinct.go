@@ -44,7 +44,6 @@ func (k *distinct) filters() []*filter { return []*filter{&k.filter} }
 func (k *distinct) advance(c *cell, e evidence, _ uint64) Decision {
 	if k.window.is() {
 		k.window.add(c, mark{at: e.at, day: e.day, id: e.id, value: e.value})
-		k.window.settle(c, e, &distinctTally{needs: k.numbers[0], has: map[string]int{}})
 		return Counted
 	}
 	if i, found := slices.BinarySearch(c.values, e.value); !found {
@@ -52,6 +51,14 @@ func (k *distinct) advance(c *cell, e evidence, _ uint64) Decision {
 	}
 	return Counted
 }
+
+func (k *distinct) settle(c *cell, h horizon) {
+	if k.window.is() {
+		k.window.settle(c, h, &distinctTally{needs: k.numbers[0], has: map[string]int{}})
+	}
+}
+
+func (k *distinct) final(*cell) int64 { return never }
 
 func (k *distinct) worth(c *cell, _ user) int {
 	if k.window.is() {

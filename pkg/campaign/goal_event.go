@@ -3,7 +3,10 @@ package campaign
 import "github.com/goccy/go-yaml/ast"
 
 // event is reached by one matching event (G1). With `repeat: always` each one is worth a reward.
-type event struct{ filter filter }
+type event struct {
+	immediate
+	filter filter
+}
 
 func readEvent(r *reader, n ast.Node, g *goalReader) part {
 	k := &event{}

@@ -88,8 +88,14 @@ func (k *streak) advance(c *cell, e evidence, _ uint64) Decision {
 	if k.sum {
 		amount = e.amount
 	}
+	if k.sum && amount < 0 {
+		return NegativeValue
+	}
+	if c.days.has(Day(p)) { //nolint:gosec // periods are no more than days
+		return Counted // it is a hit already
+	}
 	if k.least == 1 && !k.sum {
-		c.days.add(Day(p)) //nolint:gosec // periods are no more than days
+		c.days.add(Day(p)) //nolint:gosec // the same
 		return Counted
 	}
 	i, found := slices.BinarySearchFunc(c.amounts, p, func(a periodAmount, p period) int { return cmp.Compare(a.period, p) })
@@ -105,9 +111,18 @@ func (k *streak) advance(c *cell, e evidence, _ uint64) Decision {
 	}
 	if a.amount += amount; a.amount >= k.least {
 		c.days.add(Day(p)) //nolint:gosec // the same
+		c.amounts = slices.Delete(c.amounts, i, i+1)
 	}
 	return Counted
 }
+
+// settle forgets what closed periods have that are no hits: they never will be. Hits are kept: an excused date can still change what
+// they are worth, however old they are.
+func (k *streak) settle(c *cell, h horizon) {
+	c.amounts = slices.DeleteFunc(c.amounts, func(a periodAmount) bool { return k.unit.first(a.period+1) <= h.firstDay })
+}
+
+func (k *streak) final(*cell) int64 { return never }
 
 // periodAmount is what a streak has in a period: events, or a sum's millionths.
 type periodAmount struct {
@@ -205,8 +220,9 @@ type days []dayRun
 
 type dayRun struct{ first, last Day }
 
-func (d *days) add(day Day) {
-	i, _ := slices.BinarySearchFunc(*d, day, func(r dayRun, day Day) int {
+// find returns the run that holds a day, or the place of the first one behind it.
+func (d days) find(day Day) (int, bool) {
+	return slices.BinarySearchFunc(d, day, func(r dayRun, day Day) int {
 		switch {
 		case r.last < day:
 			return -1
@@ -215,7 +231,27 @@ func (d *days) add(day Day) {
 		}
 		return 0
 	})
-	if i < len(*d) && (*d)[i].first <= day {
+}
+
+func (d days) has(day Day) bool {
+	_, found := d.find(day)
+	return found
+}
+
+// from are the days that are not before one.
+func (d days) from(day Day) days {
+	i, _ := d.find(day)
+	d = d[i:]
+	if len(d) > 0 && d[0].first < day {
+		d = slices.Clone(d)
+		d[0].first = day
+	}
+	return d
+}
+
+func (d *days) add(day Day) {
+	i, found := d.find(day)
+	if found {
 		return
 	}
 	joinsLeft := i > 0 && (*d)[i-1].last == day-1

@@ -12,6 +12,7 @@ type sum struct {
 	filter  filter
 	numbers []int64 // millionths
 	window  window
+	net     bool // values below 0 are taken, and the sum counts when its period is closed
 }
 
 // millionth is the unit of a sum: 6 decimals.
@@ -30,27 +31,42 @@ func readSum(r *reader, n ast.Node, g *goalReader) part {
 		k.filter.valueField("a number, for example event.data.km"),
 		perField(&per),
 		k.window.field(),
+		{"net", "true where values below 0 are taken off; the sum counts when its period, or the campaign, is closed", false, yesOrNo(&k.net)},
 	})
 	k.window.check(r, n, per, len(k.numbers))
+	if k.net && k.window.is() {
+		r.wrong(n, "a `net` sum counts when its period is closed, and a window never is: write `per`, or take `within` out")
+	}
 	g.tiers(r, n, len(k.numbers))
 	return g.leaf(r, n, per, k)
 }
 
 func (k *sum) filters() []*filter { return []*filter{&k.filter} }
 
+func (k *sum) waits() bool { return k.net }
+
 func (k *sum) advance(c *cell, e evidence, _ uint64) Decision {
-	if d := addable(c.sum, e.amount); d != Counted {
+	d := addable(c.sum, e.amount)
+	if k.net {
+		d = addableNet(c.sum, e.amount)
+	}
+	if d != Counted {
 		return d
 	}
-	if k.window.is() { // no window can hold more than all of it
-		c.sum += e.amount
-		k.window.add(c, mark{at: e.at, day: e.day, id: e.id, amount: e.amount})
-		k.window.settle(c, e, &sumTally{needs: k.numbers[0]})
-		return Counted
-	}
 	c.sum += e.amount
+	if k.window.is() { // no window can hold more than all of it
+		k.window.add(c, mark{at: e.at, day: e.day, id: e.id, amount: e.amount})
+	}
 	return Counted
 }
+
+func (k *sum) settle(c *cell, h horizon) {
+	if k.window.is() {
+		k.window.settle(c, h, &sumTally{needs: k.numbers[0]})
+	}
+}
+
+func (k *sum) final(*cell) int64 { return never }
 
 // addable says whether an amount can be added to a sum.
 func addable(to, amount int64) Decision {
@@ -63,9 +79,20 @@ func addable(to, amount int64) Decision {
 	return Counted
 }
 
-func (k *sum) worth(c *cell, _ user) int {
-	if k.window.is() {
+// addableNet is addable where values below 0 are taken, too.
+func addableNet(to, amount int64) Decision {
+	if total := to + amount; max(amount, -amount) > maxSum || max(total, -total) > maxSum {
+		return Overflow
+	}
+	return Counted
+}
+
+func (k *sum) worth(c *cell, u user) int {
+	switch {
+	case k.window.is():
 		return k.window.most(c, &sumTally{needs: k.numbers[0]})
+	case k.net && (!u.closed || c.sum < 0):
+		return 0
 	}
 	return reached(c.sum, k.numbers)
 }

@@ -10,10 +10,13 @@ import (
 // Ledger is everything that is known of one user: the recent events, the profile's history and the progress in every
 // campaign. It is one value in the store and one record in the changelog. The zero Ledger is a user of whom nothing is known.
 type Ledger struct {
+	due       int64 // Unix ms, 0 for never: see Due
+	known     int64 // the earliest time told of the user that was in time, Unix ms; 0 for none (G8)
 	seen      seen
 	profile   profile
 	excused   []excused  // by campaign key, 0 for all campaigns
 	progress  []progress // by campaign key
+	ids       []string   // of the events that a reward may have to name: evidence.go
 	sizeBound int        // no encoding of this ledger is longer (E7)
 }
 
@@ -29,7 +32,9 @@ type progress struct {
 	paid     uint64   // rewards issued
 	part     taking   // whether the user takes part (C2)
 	from     int64    // since when, Unix ns; not of byDefault
-	before   uint64   // rewards issued before the last withdrawal; not of byDefault
+	before   uint64   // rewards issued before the evidence began anew: after a withdrawal, or a version with `on_change: restart`
+	epoch    uint64   // the campaign's, when the evidence began (L2)
+	tried    bool     // something counted in a period that is closed (R4)
 	buckets  []bucket // by period; one, of period 0, where the goal has no `per`
 }
 
@@ -45,11 +50,11 @@ const (
 // bucket is the evidence of one period.
 type bucket struct {
 	period period
-	paid   uint64   // rewards issued for it, where each period pays its own
-	count  uint64   // events that counted
-	latest int64    // the largest time among them, Unix ns (R3)
-	ids    []string // ids of the events that counted since the last reward, the newest maxEvidence
-	cells  []cell   // by leaf, then period
+	paid   uint64 // rewards issued for it, where each period pays its own
+	count  uint64 // events that counted
+	latest int64  // the largest time among them, Unix ns (R3)
+	ids    []int  // the events that counted since the last reward, the newest maxEvidence: places in the ledger's ids
+	cells  []cell // by leaf, then period
 }
 
 // cell is the evidence of one leaf, as its kind wants it; what a kind does not use is empty.
@@ -63,9 +68,6 @@ type cell struct {
 	marks   []mark
 	values  []string // sorted
 }
-
-// maxEvidence is how many event ids a reward can name (R2).
-const maxEvidence = 32
 
 // campaignKey stands for a campaign's id in ledgers: the first 8 bytes of its SHA-256. Two campaigns in force whose keys
 // are the same are refused when they are loaded.
@@ -120,16 +122,39 @@ func (c *cell) empty() bool {
 	return c.count == 0 && c.sum == 0 && len(c.days) == 0 && len(c.amounts) == 0 && len(c.marks) == 0 && len(c.values) == 0
 }
 
-// note counts an event as evidence. id is copied.
-func (b *bucket) note(at int64, id string) {
-	if b.count == 0 || at > b.latest {
-		b.latest = at
+// beginning is the user's progress in a campaign as the campaign's version wants it, new where there was none. The pointer holds until
+// the next call.
+func (l *Ledger) beginning(c *Campaign) *progress {
+	if _, found := l.find(c.key); !found {
+		p := l.progressOf(c.key)
+		p.epoch = c.epoch
+		return p
 	}
-	b.count++
-	if len(b.ids) == maxEvidence {
-		b.ids = slices.Delete(b.ids, 0, 1)
+	p := l.progressOf(c.key)
+	p.restartFor(c)
+	return p
+}
+
+// user is what goals may ask about the user by a clock, Unix ms.
+func (l *Ledger) user(c *Campaign, clock int64) user {
+	return user{campaign: c, profile: &l.profile, excused: l.excusedIn(c.key), clock: clock}
+}
+
+// startAnew lets a progress begin again: what was paid stays paid, per period too, and ordinals go on.
+func (p *progress) startAnew() {
+	p.before, p.tried = p.paid, false
+	p.buckets = slices.DeleteFunc(p.buckets, func(b bucket) bool { return b.paid == 0 })
+	for i := range p.buckets {
+		p.buckets[i] = bucket{period: p.buckets[i].period, paid: p.buckets[i].paid}
 	}
-	b.ids = append(b.ids, string([]byte(id)))
+}
+
+// restartFor begins anew where the campaign has, by a version with `on_change: restart` (L2).
+func (p *progress) restartFor(c *Campaign) {
+	if p.epoch != c.epoch {
+		p.startAnew()
+		p.epoch = c.epoch
+	}
 }
 
 // excusedIn are the dates excused in a campaign.
@@ -159,7 +184,21 @@ func (l *Ledger) excuse(campaign uint64, dates []Day) {
 	}
 }
 
+// forgetExcused drops the dates that no streak can ask for any more: those before the first campaign that is not closed by a clock
+// (Unix ms), and all of a campaign that is.
+func (l *Ledger) forgetExcused(set *Set, clock int64) {
+	l.excused = slices.DeleteFunc(l.excused, func(x excused) bool {
+		c := set.byKey[x.campaign]
+		return x.campaign != 0 && (c == nil || c.closes(noUnit, 0) <= clock)
+	})
+	first := set.firstOpenDay(clock)
+	for i := range l.excused {
+		l.excused[i].dates = l.excused[i].dates.from(first)
+	}
+	l.excused = slices.DeleteFunc(l.excused, func(x excused) bool { return len(x.dates) == 0 })
+}
+
 // Empty says whether nothing is known of the user.
 func (l *Ledger) Empty() bool {
-	return len(l.seen) == 0 && len(l.profile.zones) == 0 && len(l.profile.attributes) == 0 && len(l.excused) == 0 && len(l.progress) == 0
+	return l.known == 0 && len(l.seen) == 0 && len(l.profile.zones) == 0 && len(l.profile.attributes) == 0 && len(l.excused) == 0 && len(l.progress) == 0
 }

@@ -25,8 +25,9 @@ func sampleLedger() *Ledger {
 	p := l.progressOf(campaignKey("five-days-of-logging"))
 	p.paid = 2
 	b := p.bucket(0)
-	b.note(1767268800123456789, "0198a7a0-52c1-7d2e-9a53-0b1f2f6c7a11")
-	b.note(1767268700000000000, "order-17")
+	l.due, l.known = 1767441600000, 1767268699000
+	l.ids = []string{"0198a7a0-52c1-7d2e-9a53-0b1f2f6c7a11", "order-17"}
+	b.count, b.latest, b.ids = 2, 1767268800123456789, []int{0, 1}
 	c := b.cell(0, 0)
 	c.days.add(DayOf(2026, 1, 1))
 	c.days.add(DayOf(2026, 1, 2))
@@ -39,6 +40,7 @@ func sampleLedger() *Ledger {
 	l.excuse(0, []Day{DayOf(2026, 1, 3)})
 	l.excuse(campaignKey("five-days-of-logging"), []Day{DayOf(2026, 1, 4), DayOf(2026, 1, 5)})
 	withdrawn := l.progressOf(campaignKey("withdrawn"))
+	withdrawn.tried, withdrawn.epoch = true, 2
 	withdrawn.part, withdrawn.from, withdrawn.before, withdrawn.paid = out, 1767268800000000000, 3, 3
 	l.progressOf(campaignKey("birth-reported")).paid = 1
 	return l

@@ -3,6 +3,7 @@ package campaign
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ type Set struct {
 	campaigns []*Campaign // by id
 	byType    map[string][]*Campaign
 	byKey     map[uint64]*Campaign
+	watching  []*Campaign   // those with a `none`, by id
 	lateness  time.Duration // the largest of any campaign: how long events are remembered (E3)
 }
 
@@ -107,6 +109,9 @@ func NewSet(campaigns []*Campaign) (*Set, error) {
 		}
 		s.byKey[c.key] = c
 		s.lateness = max(s.lateness, c.Late)
+		if c.goal.watches {
+			s.watching = append(s.watching, c)
+		}
 		var types []string
 		for _, l := range c.goal.leaves {
 			for _, f := range l.filters {
@@ -122,6 +127,22 @@ func NewSet(campaigns []*Campaign) (*Set, error) {
 		s.lateness = defaultLateness
 	}
 	return s, nil
+}
+
+// watchesAt says whether a campaign with a `none` is not closed by a clock (Unix ms): then it matters who is known.
+func (s *Set) watchesAt(clock int64) bool {
+	return slices.ContainsFunc(s.watching, func(c *Campaign) bool { return clock < c.closes(noUnit, 0) })
+}
+
+// firstOpenDay is the first date on which anything can count in a campaign that is not closed by a clock (Unix ms), in any place.
+func (s *Set) firstOpenDay(clock int64) Day {
+	first := Day(math.MaxInt32)
+	for _, c := range s.campaigns {
+		if c.closes(noUnit, 0) > clock {
+			first = min(first, c.earliestDay(c.Starts))
+		}
+	}
+	return first
 }
 
 // Campaigns returns the campaigns in force, by id.

@@ -9,7 +9,7 @@ import (
 // profile is what is known of a user beside events (C1): zones and attributes, each with the instant from which it is in
 // force. Records may arrive in any order: what is in force at an instant is the newest told for it or before.
 type profile struct {
-	zones      []zoneChange // by time; older ones are kept, because a streak may span them (G6)
+	zones      []zoneChange // by time; older ones are kept as far back as a streak may span them (G6)
 	attributes []attribute  // by name
 }
 
@@ -65,14 +65,20 @@ func (p *profile) setAttribute(at int64, name string, value []byte) {
 }
 
 // forget drops the versions that no event in time can see any more: all but the newest one at or before the horizon
-// (Unix ns), and that one too where it says that the attribute was removed. A zone told again is no change; it is dropped
-// once nothing can come between.
-func (p *profile) forget(horizon int64) {
+// (Unix ns), and that one too where it says that the attribute was removed. Zones are asked for by streaks as well, back to the first
+// date of a campaign. A zone told again is no change; it is dropped once nothing can come between.
+func (p *profile) forget(horizon int64, first Day) {
 	for i := len(p.zones) - 1; i > 0; i-- {
 		if p.zones[i].at <= horizon && p.zones[i].zone == p.zones[i-1].zone {
 			p.zones = slices.Delete(p.zones, i, i+1)
 		}
 	}
+	const widest = 3 // days from a date's midnight in UTC within which the date lies, wherever one is
+	old := 0
+	for old+1 < len(p.zones) && p.zones[old+1].at <= min(horizon, msToNs(int64(first-widest)*dayMs)) {
+		old++
+	}
+	p.zones = slices.Delete(p.zones, 0, old)
 	emptied := false
 	for i := range p.attributes {
 		a := &p.attributes[i]

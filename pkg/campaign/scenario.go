@@ -9,17 +9,24 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// Scenario is a test that an author writes: what some users do, and which rewards that must give.
+// Scenario is a test that an author writes: what some users do, and which rewards and outcomes that must give.
 type Scenario struct {
 	File string
 	Line int
 	Name string
 
-	zone    *zone
-	users   []scenarioUser
-	events  []scenarioEvent
-	rewards []expectedReward
+	zone     *zone
+	users    []scenarioUser
+	events   []scenarioEvent
+	anyOrder bool
+	until    int64 // Unix ns; 0 is the last arrival
+	rewards  []expectedReward
+	outcomes []expectedOutcome
+	ends     bool // outcomes are expected, if only none
 }
+
+// maxAnyOrder bounds the events of a scenario that is played in every order: 6 have 720.
+const maxAnyOrder = 6
 
 type scenarioUser struct {
 	id         string
@@ -42,6 +49,25 @@ type scenarioEvent struct {
 type expectedReward struct {
 	line                        int
 	user, campaign, cycle, tier string // the last two may be empty: any
+	achieved                    int64  // Unix ns; 0 is any
+	achievedAt                  string // as written
+}
+
+type expectedOutcome struct {
+	line                           int
+	user, campaign, outcome, cycle string // the last may be empty: any
+}
+
+func (e expectedOutcome) String() string {
+	s := e.campaign + " ends for " + e.user + " as " + e.outcome
+	if e.cycle != "" {
+		s += ", cycle " + e.cycle
+	}
+	return s
+}
+
+func (e expectedOutcome) is(o *Outcome) bool {
+	return e.user == o.User && e.campaign == o.Campaign.ID && e.outcome == o.Kind.String() && (e.cycle == "" || e.cycle == o.Cycle)
 }
 
 func (e expectedReward) String() string {
@@ -52,11 +78,15 @@ func (e expectedReward) String() string {
 	if e.tier != "" {
 		s += ", tier " + e.tier
 	}
+	if e.achieved != 0 {
+		s += ", achieved at " + e.achievedAt
+	}
 	return s
 }
 
 func (e expectedReward) is(r *Reward) bool {
-	return e.user == r.User && e.campaign == r.Campaign.ID && (e.cycle == "" || e.cycle == r.Cycle) && (e.tier == "" || e.tier == r.Tier)
+	return e.user == r.User && e.campaign == r.Campaign.ID && (e.cycle == "" || e.cycle == r.Cycle) && (e.tier == "" || e.tier == r.Tier) &&
+		(e.achieved == 0 || e.achieved == r.AchievedAt)
 }
 
 // ScenarioFailure is an expectation that does not hold.
@@ -110,20 +140,42 @@ func (r *reader) items(n ast.Node, what string, read func(ast.Node)) {
 }
 
 func (s *Scenario) read(r *reader, n ast.Node) {
-	var events, rewards ast.Node
+	var events, until, rewards, outcomes ast.Node
+	order := "given"
 	r.fields(n, "a scenario", []field{
 		{"scenario", "what it shows, in a sentence", true, text(&s.Name)},
 		{"timezone", "where local times are, for example Europe/Berlin; default UTC", false, zoneField(&s.zone)},
 		{"users", "what is known of users: their `timezone`, and any attribute", false, s.readUsers},
-		{"events", "what users do, in the order of arrival", true, func(_ *reader, n ast.Node) { events = n }},
-		{"rewards", "all rewards that are to be issued; `[]` for none", true, func(_ *reader, n ast.Node) { rewards = n }},
+		{"events", "what users do, in the order of arrival", true, later(&events)},
+		{"order", "`any` where the events are to arrive in every order, at most 6 of them; else `given`", false, oneOf(&order, "given", "any")},
+		{"until", "to when time passes after the last event, for example 2026-04-01 00:00, so that periods and campaigns close", false, later(&until)},
+		{"rewards", "all rewards that are to be issued; `[]` for none", true, later(&rewards)},
+		{"outcomes", "all other outcomes, `failed` and `withdrawn`, that there are to be; `[]` for none", false, later(&outcomes)},
 	})
 	if events != nil {
 		r.items(events, "events", func(item ast.Node) { s.readEvent(r, item) })
+		if s.anyOrder = order == "any"; s.anyOrder && len(s.events) > maxAnyOrder {
+			r.wrong(events, "%d events have too many orders: `order: any` is for at most %d", len(s.events), maxAnyOrder)
+		}
+	}
+	if until != nil {
+		s.until, _ = r.localTime(until, s.zone)
+		if k := len(s.events); k > 0 && s.until < s.events[k-1].arrival {
+			r.wrong(until, "`until` lies before the last event arrives")
+		}
 	}
 	if rewards != nil {
 		r.items(rewards, "rewards", func(item ast.Node) { s.readReward(r, item) })
 	}
+	if outcomes != nil {
+		s.ends = true
+		r.items(outcomes, "outcomes", func(item ast.Node) { s.readOutcome(r, item) })
+	}
+}
+
+// later keeps a value until what it depends on has been read.
+func later(to *ast.Node) func(*reader, ast.Node) {
+	return func(_ *reader, n ast.Node) { *to = n }
 }
 
 func zoneField(to **zone) func(*reader, ast.Node) {
@@ -177,12 +229,7 @@ func (s *Scenario) readEvent(r *reader, n ast.Node) {
 	if at == nil {
 		return
 	}
-	z := s.zone
-	for _, u := range s.users {
-		if u.id == e.user && u.zone != nil {
-			z = u.zone
-		}
-	}
+	z := s.zoneOf(e.user)
 	e.time, e.told = r.localTime(at, z)
 	e.at, _ = scalar(at)
 	e.arrival = e.time
@@ -196,6 +243,16 @@ func (s *Scenario) readEvent(r *reader, n ast.Node) {
 		e.arrival = s.events[k-1].arrival
 	}
 	s.events = append(s.events, e)
+}
+
+// zoneOf is where a user's local times are.
+func (s *Scenario) zoneOf(user string) *zone {
+	for _, u := range s.users {
+		if u.id == user && u.zone != nil {
+			return u.zone
+		}
+	}
+	return s.zone
 }
 
 func (e *scenarioEvent) readExpect(r *reader, n ast.Node) {
@@ -217,13 +274,31 @@ func (e *scenarioEvent) readExpect(r *reader, n ast.Node) {
 func (s *Scenario) readReward(r *reader, n ast.Node) {
 	e := expectedReward{}
 	e.line, _ = place(n)
+	var at ast.Node
 	r.fields(n, "a reward", []field{
 		{"user", "who gets it", true, text(&e.user)},
 		{"campaign", "the campaign's id", true, text(&e.campaign)},
 		{"cycle", "its ordinal or period, where that matters", false, text(&e.cycle)},
 		{"tier", "its tier, where that matters", false, text(&e.tier)},
+		{"achieved_at", "the local time at which it was achieved, where that matters", false, later(&at)},
 	})
+	if at != nil {
+		e.achieved, _ = r.localTime(at, s.zoneOf(e.user))
+		e.achievedAt, _ = scalar(at)
+	}
 	s.rewards = append(s.rewards, e)
+}
+
+func (s *Scenario) readOutcome(r *reader, n ast.Node) {
+	e := expectedOutcome{}
+	e.line, _ = place(n)
+	r.fields(n, "an outcome", []field{
+		{"user", "whose it is", true, text(&e.user)},
+		{"campaign", "the campaign's id", true, text(&e.campaign)},
+		{"outcome", "`failed` or `withdrawn`", true, oneOf(&e.outcome, Failed.String(), Withdrawn.String())},
+		{"cycle", "its ordinal or period, where that matters", false, text(&e.cycle)},
+	})
+	s.outcomes = append(s.outcomes, e)
 }
 
 // localTime reads "2026-03-01 20:00" on a zone's wall clock, or an RFC 3339 time. told is how the CloudEvent says it: with an
@@ -247,24 +322,67 @@ func (r *reader) localTime(n ast.Node, z *zone) (ns int64, told string) {
 
 // Run plays a scenario for the campaigns in force, and returns what was expected and did not happen.
 func (s *Scenario) Run(set *Set) []ScenarioFailure {
-	p := play{scenario: s, engine: NewEngine(set, 0), ledgers: map[string]*Ledger{}, why: map[string][]string{}}
-	p.engine.TellDetails()
+	if !s.anyOrder {
+		return s.play(set, s.events)
+	}
+	var failures []ScenarioFailure
+	last := s.events[len(s.events)-1].arrival
+	eachOrder(slices.Clone(s.events), func(events []scenarioEvent) bool {
+		for i := range events {
+			events[i].arrival = last
+		}
+		failures = s.play(set, events)
+		return len(failures) == 0
+	})
+	return failures
+}
+
+// eachOrder visits every order of events, until visit wants no more.
+func eachOrder(events []scenarioEvent, visit func([]scenarioEvent) (more bool)) bool {
+	var order func(k int) bool
+	order = func(k int) bool {
+		if k == len(events) {
+			return visit(slices.Clone(events))
+		}
+		for i := k; i < len(events); i++ {
+			events[k], events[i] = events[i], events[k]
+			more := order(k + 1)
+			events[k], events[i] = events[i], events[k]
+			if !more {
+				return false
+			}
+		}
+		return true
+	}
+	return order(0)
+}
+
+func (s *Scenario) play(set *Set, events []scenarioEvent) []ScenarioFailure {
+	engine := NewEngine(set, 0)
+	engine.TellDetails()
+	p := play{scenario: s, replay: NewReplay(engine), why: map[string][]string{}}
 	for _, u := range s.users {
 		p.introduce(u)
 	}
-	for i := range s.events {
-		p.event(&s.events[i])
+	for i := range events {
+		p.event(&events[i])
+	}
+	if s.until != 0 {
+		p.advance(s.until)
 	}
 	p.compareRewards()
+	if s.ends {
+		p.compareOutcomes()
+	}
 	return p.failures
 }
 
 // play is a scenario that is being run.
 type play struct {
 	scenario *Scenario
-	engine   *Engine
-	ledgers  map[string]*Ledger
+	replay   *Replay
 	rewards  []Reward
+	outcomes []Outcome           // but those of rewards
 	why      map[string][]string // by user
 	failures []ScenarioFailure
 }
@@ -289,24 +407,44 @@ func (p *play) introduce(u scenarioUser) {
 	p.event(&e)
 }
 
+// advance lets time pass (to Unix ns).
+func (p *play) advance(to int64) {
+	_ = p.replay.Advance(floorDiv(to, int64(time.Millisecond)), func(user string, at int64, result *Result) error {
+		if told := p.took(result); len(told) > 0 {
+			p.why[user] = append(p.why[user], fmt.Sprintf("%s, by the clock: %s", timeOf(msToNs(at)), strings.Join(told, "; ")))
+		}
+		return nil
+	})
+}
+
 func (p *play) event(e *scenarioEvent) {
+	p.advance(e.arrival)
 	var decoder Decoder
 	var ev Event
-	clock := floorDiv(e.arrival, int64(time.Millisecond))
-	rejection := decoder.Decode(&Record{Key: []byte(e.user), Value: e.cloudEvent(), Clock: clock}, &ev)
+	rejection := decoder.Decode(&Record{Key: []byte(e.user), Value: e.cloudEvent(), Clock: p.replay.Clock()}, &ev)
 	if rejection == nil {
-		l := p.ledgers[e.user]
-		if l == nil {
-			l = &Ledger{}
-			p.ledgers[e.user] = l
-		}
-		result := p.engine.Apply(l, &ev, clock)
+		result := p.replay.Apply(&ev)
 		rejection = result.Rejection
 		p.decided(e, result)
 	}
 	if rejection != nil {
 		p.fail(e.line, e.user, "the event would be a dead letter: %s: %s", rejection.Reason, rejection.Detail)
 	}
+}
+
+// took keeps rewards and outcomes, and tells them to people.
+func (p *play) took(result *Result) (told []string) {
+	for _, r := range result.Rewards {
+		p.rewards = append(p.rewards, r)
+		told = append(told, fmt.Sprintf("reward of %s, cycle %s, tier %s", r.Campaign.ID, r.Cycle, r.Tier))
+	}
+	for _, o := range result.Outcomes {
+		if o.Kind != Achieved {
+			p.outcomes = append(p.outcomes, o)
+			told = append(told, fmt.Sprintf("%s: %s, cycle %s", o.Campaign.ID, o.Kind, o.Cycle))
+		}
+	}
+	return told
 }
 
 func (p *play) decided(e *scenarioEvent, result *Result) {
@@ -320,11 +458,7 @@ func (p *play) decided(e *scenarioEvent, result *Result) {
 		decisions = append(decisions, text)
 		met = met || d.Decision.String() == e.expect && (e.expectIn == "" || e.expectIn == d.Campaign.ID)
 	}
-	for _, r := range result.Rewards {
-		r.Evidence = slices.Clone(r.Evidence)
-		p.rewards = append(p.rewards, r)
-		decisions = append(decisions, fmt.Sprintf("reward of %s, cycle %s, tier %s", r.Campaign.ID, r.Cycle, r.Tier))
-	}
+	decisions = append(decisions, p.took(result)...)
 	if len(decisions) == 0 {
 		decisions = []string{"no campaign is concerned"}
 	}
@@ -356,6 +490,22 @@ func (p *play) compareRewards() {
 	}
 	for _, r := range left {
 		p.fail(p.scenario.Line, r.User, "not expected: %s gets a reward of %s, cycle %s, tier %s", r.User, r.Campaign.ID, r.Cycle, r.Tier)
+	}
+}
+
+// compareOutcomes wants the outcomes that are listed, and no other; each reward is one that need not be listed.
+func (p *play) compareOutcomes() {
+	left := slices.Clone(p.outcomes)
+	for _, want := range p.scenario.outcomes {
+		i := slices.IndexFunc(left, func(o Outcome) bool { return want.is(&o) })
+		if i < 0 {
+			p.fail(want.line, want.user, "expected: %s; it does not", want)
+			continue
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	for _, o := range left {
+		p.fail(p.scenario.Line, o.User, "not expected: %s ends for %s as %s, cycle %s", o.Campaign.ID, o.User, o.Kind, o.Cycle)
 	}
 }
 

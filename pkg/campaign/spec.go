@@ -38,6 +38,10 @@ type Campaign struct {
 	eligible  *predicate    // nil: everybody
 	goal      *goal
 
+	epoch     uint64 // how often a version has let progress begin anew (L2)
+	since     int64  // the clock at which it came in force, Unix ms
+	withdrawn bool   // it ends because it was withdrawn (L1)
+
 	looksAtUser bool     // an expression does
 	warnings    Mistakes // what is right and surely not meant
 }
@@ -77,9 +81,6 @@ func Parse(file string, src []byte) (*Campaign, Mistakes) {
 func (c *Campaign) read(r *reader, n ast.Node) {
 	var starts, ends, rewards, goalAt ast.Node
 	repeat, enrol := "once", "automatic"
-	later := func(to *ast.Node) func(*reader, ast.Node) {
-		return func(_ *reader, n ast.Node) { *to = n }
-	}
 	r.fields(n, "a campaign", []field{
 		{"campaign", "its id, small letters, digits and `-`, for example `campaign: five-days-of-logging`", true, c.readID},
 		{"version", "a whole number, raised with every change, for example `version: 1`", true, wholeNumber(&c.Version, 1, math.MaxInt32)},
@@ -127,6 +128,9 @@ func (c *Campaign) checkGoal(r *reader, n, rewards ast.Node) {
 	if rewards != nil && len(c.Rewards) != c.goal.tiers {
 		r.wrong(rewards, "the goal has %d and `reward` lists %d: write one reward for each number of the goal", c.goal.tiers, len(c.Rewards))
 	}
+	if c.goal.watches {
+		c.checkNone(r, n)
+	}
 	if !c.Always {
 		return
 	}
@@ -135,6 +139,16 @@ func (c *Campaign) checkGoal(r *reader, n, rewards ast.Node) {
 	}
 	if c.goal.tiers > 1 && c.goal.per == noUnit {
 		r.wrong(n, "tiers are for `repeat: once`, or for a goal with a `per`")
+	}
+}
+
+// checkNone is what a goal needs in which nothing must happen (G8).
+func (c *Campaign) checkNone(r *reader, n ast.Node) {
+	if c.goal.per == noUnit && c.Ends == math.MaxInt64 {
+		r.wrong(n, "a `none` without `per` is decided when the campaign ends: write `ends`, or for example `per: quarter`")
+	}
+	if c.eligible != nil && c.eligible.event {
+		r.wrong(n, "a `none` is decided at the end of its period, when there is no event: `eligible` may look at `user` only")
 	}
 }
 

@@ -20,6 +20,7 @@ type story struct {
 	count  int
 	told   []string // "cycle/tier" of each reward issued, in order
 	last   []Reward
+	ended  []string // "outcome cycle date" of each outcome but those of rewards
 }
 
 // head is what every campaign of a story needs beside its goal.
@@ -76,13 +77,46 @@ func (s *story) apply(arrives, value string) *Result {
 	if rejection := d.Decode(&Record{Key: []byte("u"), Value: []byte(value), Clock: s.clock}, &ev); rejection != nil {
 		s.t.Fatal(rejection)
 	}
+	s.fire()
 	r := s.engine.Apply(s.ledger, &ev, s.clock)
+	s.note(r)
+	return r
+}
+
+// until lets the clock pass to a time, without an event.
+func (s *story) until(at string) {
+	s.t.Helper()
+	clock, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.clock = max(s.clock, clock.UnixMilli())
+	s.fire()
+}
+
+// fire applies what is due by the clock.
+func (s *story) fire() {
+	s.t.Helper()
+	for due := s.ledger.Due(); due != 0 && due <= s.clock; due = s.ledger.Due() {
+		s.note(s.engine.Fire(s.ledger, "u"))
+		if s.ledger.Due() != 0 && s.ledger.Due() <= due {
+			s.t.Fatalf("due at %d, and then at %d", due, s.ledger.Due())
+		}
+	}
+}
+
+func (s *story) note(r *Result) {
+	s.t.Helper()
 	for _, reward := range r.Rewards {
 		s.told = append(s.told, reward.Cycle)
 		s.last = append(s.last, reward)
 	}
+	for _, o := range r.Outcomes {
+		if o.Kind != Achieved {
+			s.ended = append(s.ended, o.Kind.String()+" "+o.Cycle+" "+o.Date.String())
+		}
+	}
 	s.restart()
-	return r
 }
 
 // restart puts the ledger away and reads it back, as a store would: nothing may live in memory alone.

@@ -119,34 +119,34 @@ func (w *window) each(c *cell, t tally, visit func(last int)) {
 
 // settle forgets what no event that is still in time can change: windows that have ended before it become a number, and marks that no
 // window can hold together with it go. So a cell holds a window and the lateness, however long the campaign runs.
-func (w *window) settle(c *cell, e evidence, t tally) {
+func (w *window) settle(c *cell, h horizon, t tally) {
 	ended := 0
 	w.each(c, t, func(last int) {
-		if w.final(c.marks[last], e) {
+		if w.final(c.marks[last], h) {
 			c.count++
 			ended = last + 1
 		}
 	})
-	for ended < len(c.marks) && w.final(c.marks[ended], e) && !w.reaches(c.marks[ended], e) {
+	for ended < len(c.marks) && w.final(c.marks[ended], h) && !w.reaches(c.marks[ended], h) {
 		ended++
 	}
 	c.marks = slices.Delete(c.marks, 0, ended)
 }
 
 // final says whether no event that is still in time can come before a mark.
-func (w *window) final(m mark, e evidence) bool {
+func (w *window) final(m mark, h horizon) bool {
 	if w.days > 0 {
-		return m.day < e.firstDay
+		return m.day < h.firstDay
 	}
-	return m.at < e.first
+	return m.at < h.first
 }
 
 // reaches says whether a window can hold a mark and an event that is still in time.
-func (w *window) reaches(m mark, e evidence) bool {
+func (w *window) reaches(m mark, h horizon) bool {
 	if w.days > 0 {
-		return int(e.firstDay-m.day) < w.days
+		return int(h.firstDay-m.day) < w.days
 	}
-	return e.first-m.at <= int64(w.exact)
+	return h.first-m.at <= int64(w.exact)
 }
 
 // spans says whether a window can hold two events.

@@ -225,6 +225,18 @@ func wholeNumber(to *int, least, most int) func(*reader, ast.Node) {
 	}
 }
 
+// yesOrNo reads true or false.
+func yesOrNo(to *bool) func(*reader, ast.Node) {
+	return func(r *reader, n ast.Node) {
+		b, ok := n.(*ast.BoolNode)
+		if !ok {
+			r.wrong(n, "write true or false, not %s", describe(n))
+			return
+		}
+		*to = b.Value
+	}
+}
+
 // oneOf reads one of a few words.
 func oneOf(to *string, words ...string) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {

@@ -1,0 +1,90 @@
+package campaign
+
+import "slices"
+
+// A reward names the events that it is for (R2). Their ids are most of what a ledger holds, and one event is often evidence in many
+// campaigns. So a ledger keeps each id once, in the order of arrival, and a bucket refers to it by its place.
+
+const (
+	// maxEvidence is how many event ids a reward can name (R2).
+	maxEvidence = 32
+	// maxLedgerIDs bounds the ids that a ledger keeps in all. Beyond it the oldest goes that the longest list has.
+	maxLedgerIDs = 64
+)
+
+// noted counts an event as evidence in a bucket. e.noted is its place among the ledger's ids, once it has one.
+func (e *Engine) note(l *Ledger, b *bucket, ev *Event) {
+	if e.noted < 0 {
+		e.noted = len(l.ids)
+		l.ids = append(l.ids, string([]byte(ev.ID)))
+	}
+	if b.count == 0 || ev.Time > b.latest {
+		b.latest = ev.Time
+	}
+	b.count++
+	b.ids = append(b.ids, e.noted)
+	if len(b.ids) > maxEvidence {
+		b.ids = slices.Delete(b.ids, 0, 1)
+		e.released = true
+	}
+}
+
+// named are the ids at certain places.
+func (l *Ledger) named(places []int) []string {
+	if len(places) == 0 {
+		return nil
+	}
+	ids := make([]string, len(places))
+	for i, at := range places {
+		ids[i] = l.ids[at]
+	}
+	return ids
+}
+
+// eachID visits every reference to an id.
+func (l *Ledger) eachID(visit func(*int)) {
+	for i := range l.progress {
+		for j := range l.progress[i].buckets {
+			b := &l.progress[i].buckets[j]
+			for k := range b.ids {
+				visit(&b.ids[k])
+			}
+		}
+	}
+}
+
+// dropUnusedIDs drops the ids that nothing refers to any more, and keeps the bound.
+func (l *Ledger) dropUnusedIDs() {
+	for {
+		used := make([]bool, len(l.ids))
+		l.eachID(func(at *int) { used[*at] = true })
+		places := make([]int, len(l.ids))
+		kept := l.ids[:0]
+		for i, id := range l.ids {
+			places[i] = len(kept)
+			if used[i] {
+				kept = append(kept, id)
+			}
+		}
+		clear(l.ids[len(kept):])
+		l.ids = kept
+		l.eachID(func(at *int) { *at = places[*at] })
+		if len(l.ids) <= maxLedgerIDs {
+			return
+		}
+		b := l.longestIDs()
+		b.ids = slices.Delete(b.ids, 0, 1)
+	}
+}
+
+// longestIDs is the bucket that refers to most ids, the first of several.
+func (l *Ledger) longestIDs() (longest *bucket) {
+	for i := range l.progress {
+		for j := range l.progress[i].buckets {
+			if b := &l.progress[i].buckets[j]; longest == nil || len(b.ids) > len(longest.ids) {
+				longest = b
+			}
+		}
+	}
+	return longest
+}

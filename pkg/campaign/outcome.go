@@ -1,0 +1,50 @@
+package campaign
+
+import "strconv"
+
+// Outcome is how a campaign, or one of its periods, ended for a user (R4). Partners get it without the user (O1).
+type Outcome struct {
+	Kind     OutcomeKind
+	Campaign *Campaign
+	User     string
+	Cycle    string // as a reward's: the period where each pays its own, else the ordinal
+	Tier     string
+	Date     Day // the civil date: of what was achieved, of the end, of the withdrawal; in the campaign's zone
+}
+
+// OutcomeKind is what became of the goal.
+type OutcomeKind uint8
+
+// The outcomes.
+const (
+	Achieved  OutcomeKind = iota // a reward was issued
+	Failed                       // the period or the campaign closed, and the user had taken part and not reached the goal
+	Withdrawn                    // the user, or the campaign, was withdrawn before the goal was reached
+)
+
+var outcomeNames = []string{Achieved: "achieved", Failed: "failed", Withdrawn: "withdrawn"}
+
+// String returns the outcome's name in metrics and files.
+func (k OutcomeKind) String() string { return outcomeNames[k] }
+
+// OutcomeKinds lists them all.
+func OutcomeKinds() []OutcomeKind { return []OutcomeKind{Achieved, Failed, Withdrawn} }
+
+func (e *Engine) outcome(c *Campaign, user string, kind OutcomeKind, cycle, tier string, date Day) {
+	e.outcomes = append(e.outcomes, Outcome{Kind: kind, Campaign: c, User: user, Cycle: cycle, Tier: tier, Date: date})
+}
+
+// AppendJSON writes the outcome as one object, members in a fixed order (P3).
+func (o *Outcome) AppendJSON(dst []byte) []byte {
+	dst = appendJSONString(append(dst, `{"outcome":`...), o.Kind.String())
+	dst = appendJSONString(append(dst, `,"campaign":`...), o.Campaign.ID)
+	dst = strconv.AppendInt(append(dst, `,"version":`...), int64(o.Campaign.Version), 10)
+	if o.Campaign.Sponsor != "" {
+		dst = appendJSONString(append(dst, `,"sponsor":`...), o.Campaign.Sponsor)
+	}
+	dst = appendJSONString(append(dst, `,"user":`...), o.User)
+	dst = appendJSONString(append(dst, `,"cycle":`...), o.Cycle)
+	dst = appendJSONString(append(dst, `,"tier":`...), o.Tier)
+	dst = appendJSONString(append(dst, `,"date":`...), o.Date.String())
+	return append(dst, '}')
+}

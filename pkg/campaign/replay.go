@@ -1,0 +1,67 @@
+package campaign
+
+// Replay is the engine with the ledgers of a partition in memory: what simulations, scenarios and tests run on. It fires what time makes
+// due in the order that every holder of ledgers keeps (T5).
+type Replay struct {
+	engine  *Engine
+	ledgers map[string]*Ledger
+	timers  Timers
+	clock   int64
+}
+
+// NewReplay begins with no user.
+func NewReplay(engine *Engine) *Replay {
+	return &Replay{engine: engine, ledgers: map[string]*Ledger{}}
+}
+
+// Clock is the clock so far, Unix ms.
+func (r *Replay) Clock() int64 { return r.clock }
+
+// Users is how many users events were of.
+func (r *Replay) Users() int { return len(r.ledgers) }
+
+// Ledger is a user's ledger, nil where no event was of that user.
+func (r *Replay) Ledger(user string) *Ledger { return r.ledgers[user] }
+
+// Ledgers visits the ledgers that are not empty, in no order.
+func (r *Replay) Ledgers(visit func(user string, l *Ledger) bool) {
+	for user, l := range r.ledgers {
+		if !l.Empty() && !visit(user, l) {
+			return
+		}
+	}
+}
+
+// Advance moves the clock on (Unix ms; it never runs backwards, E2). fired is told of everything that is due by then, with the instant at
+// which it was; its result is valid until it returns.
+func (r *Replay) Advance(clock int64, fired func(user string, at int64, result *Result) error) error {
+	for {
+		user, due, ok := r.timers.Next()
+		if !ok || due > clock {
+			break
+		}
+		r.clock = max(r.clock, due)
+		l := r.ledgers[user]
+		result := r.engine.Fire(l, user)
+		r.timers.Set(user, l.Due())
+		if err := fired(user, due, result); err != nil {
+			return err
+		}
+	}
+	r.clock = max(r.clock, clock)
+	return nil
+}
+
+// Apply applies an event at the clock to which Advance has moved. The result is valid until the next call.
+func (r *Replay) Apply(ev *Event) *Result {
+	l := r.ledgers[ev.User]
+	if l == nil {
+		l = &Ledger{}
+		r.ledgers[string([]byte(ev.User))] = l
+	}
+	result := r.engine.Apply(l, ev, r.clock)
+	if result.Changed {
+		r.timers.Set(string([]byte(ev.User)), l.Due())
+	}
+	return result
+}
