@@ -141,14 +141,14 @@ func (e *Engine) closePeriods(l *Ledger, c *Campaign, p *progress, user string, 
 
 // mayAt says whether a user takes part and is eligible at the end (Unix ms) of what a close decides (G8).
 func (e *Engine) mayAt(l *Ledger, c *Campaign, user string, end int64) bool {
-	before := msToNs(end) - 1
-	if !l.takesPart(c, before) {
+	at := msToNs(end)
+	if !l.takesPart(c, at-1) {
 		return false
 	}
 	if c.eligible == nil {
 		return true
 	}
-	may, err := c.eligible.eval(e.scope(l, c, &Event{User: user, Time: before}, c.zone.at(before)))
+	may, err := c.eligible.eval(e.scope(l, c, &Event{User: user, Time: at}, c.zone.at(at)))
 	return may && err == nil
 }
 

@@ -119,11 +119,11 @@ func (e *Engine) event(l *Ledger, ev *Event, clock int64) {
 		return
 	}
 	undo := e.guard(l, ev)
+	e.meet(l, ev, clock)
 	for _, c := range concerned {
 		e.offer(l, c, ev, clock)
 	}
 	e.remember(l, ev, id, clock)
-	e.meet(l, ev, clock)
 	e.result.Changed = true
 	if undo != nil && l.overflows(e.maxLedgerBytes, &e.scratch) {
 		e.reject(l, undo)
