@@ -24,7 +24,7 @@ type history struct {
 
 func (h *history) now() content {
 	c := h.states[len(h.states)-1]
-	c.Ledgers = maps.Clone(c.Ledgers)
+	c.Ledgers, c.Campaigns = maps.Clone(c.Ledgers), maps.Clone(c.Campaigns)
 	c.Journal = slices.Clone(c.Journal)
 	return c
 }
@@ -105,7 +105,7 @@ func operate(t *testing.T, rt *rapid.T, s *Store, p int32, n int, c content) (co
 	switch rapid.IntRange(0, 9).Draw(rt, "operation") {
 	case 0:
 		must(t, s.Drop(p))
-		return content{Ledgers: map[string]string{}}, true
+		return content{Ledgers: map[string]string{}, Campaigns: map[string]string{}}, true
 	case 1:
 		r, err := s.Restore(p)
 		must(t, err)
@@ -114,11 +114,11 @@ func operate(t *testing.T, rt *rapid.T, s *Store, p int32, n int, c content) (co
 		}
 		must(t, r.Finish(pos))
 		apply()
-		return content{Position: pos, Known: true, Ledgers: c.Ledgers}, true
+		return content{Position: pos, Known: true, Ledgers: c.Ledgers, Campaigns: c.Campaigns}, true
 	case 2, 3, 4:
 		apply()
 		must(t, s.Checkpoint(p, pos, changes))
-		return content{Position: pos, Known: true, Ledgers: c.Ledgers}, false
+		return content{Position: pos, Known: true, Ledgers: c.Ledgers, Campaigns: c.Campaigns}, false
 	default:
 		e := Prepared{p, TransactionID{"w", 7, uint64(n)}, pos, changes} //nolint:gosec // small
 		must(t, s.Prepare([]Prepared{e}))
@@ -158,7 +158,7 @@ func TestGetDoesNotAllocate(t *testing.T) {
 		t.Skip("allocations can't be counted with the race detector")
 	}
 	s := mustOpen(t, vfs.NewMem(), "s")
-	must(t, s.Checkpoint(1, Position{}, []Change{{"ann", make([]byte, 300)}}))
+	must(t, s.Checkpoint(1, Position{}, []Change{set("ann", string(make([]byte, 300)))}))
 	buffer := make([]byte, 0, 1024)
 	for name, user := range map[string]string{"a user who is there": "ann", "a user who is not": "bob"} {
 		if n := testing.AllocsPerRun(1000, func() {

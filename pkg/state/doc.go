@@ -18,6 +18,9 @@
 // position they reflect, and deletes the journal entries that are thereby done with: again in one atomic write. A
 // user who is busy is written to its key once a checkpoint rather than once a cycle.
 //
+// What else belongs to a partition's state and is no user's takes the same way: a name that begins with the byte 0xff,
+// which no UTF-8 does, may stand wherever a user does. [Store.Campaigns] visits what has such names, [Store.Each] does not.
+//
 // So at any moment the ledgers of a partition are those at its [Position], and position plus journal reach at most one
 // undecided transaction further. Nothing that was prepared is lost with the process, however it ends. A power cut can
 // take the newest of a partition's writes, never one in the middle (with [Config.Sync] it takes nothing that was

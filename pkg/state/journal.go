@@ -10,7 +10,7 @@ import (
 
 // Change is what became of one user's ledger.
 type Change struct {
-	User   string // the Kafka key, verbatim
+	User   string // the Kafka key, verbatim; or a name that is no user's, which begins with the byte 0xff: see [Store.Campaigns]
 	Ledger []byte // nil deletes the ledger; empty is a ledger of no bytes
 }
 

@@ -10,13 +10,13 @@ import (
 )
 
 // Get appends the ledger of a user, as of the last checkpoint, to dst. Not found leaves dst as it was. It allocates
-// nothing if dst has the room.
+// nothing if dst has the room. A name that is no user's is as good as a user.
 func (s *Store) Get(p int32, user string, dst []byte) (ledger []byte, found bool, err error) {
 	if err := s.usable(p); err != nil {
 		return dst, false, err
 	}
 	key := s.keys.Get().(*[]byte)
-	*key = ledgerKey((*key)[:0], p, user)
+	*key = valueKey((*key)[:0], p, user)
 	value, closer, err := s.db.Get(*key)
 	s.keys.Put(key)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -64,7 +64,7 @@ func (s *Store) checkpointBatch(batch *pebble.Batch, p int32, pos Position, chan
 	key := s.keys.Get().(*[]byte)
 	defer s.keys.Put(key)
 	for _, c := range changes {
-		*key = ledgerKey((*key)[:0], p, c.User)
+		*key = valueKey((*key)[:0], p, c.User)
 		var err error
 		if c.Ledger == nil {
 			err = batch.Delete(*key, nil)
@@ -83,28 +83,38 @@ func (s *Store) checkpointBatch(batch *pebble.Batch, p int32, pos Position, chan
 
 // Each visits the ledgers of partition p in the order of their users, all as they were when it began. The ledger is
 // the visitor's until it returns.
-func (s *Store) Each(p int32, visit func(user string, ledger []byte) error) (err error) {
+func (s *Store) Each(p int32, visit func(user string, ledger []byte) error) error {
+	return s.each(p, kindLedger, "ledger", visit)
+}
+
+// Campaigns visits, like Each, what has a name that is no user's: one that begins with the byte 0xff.
+func (s *Store) Campaigns(p int32, visit func(name string, value []byte) error) error {
+	return s.each(p, kindCampaigns, "campaign", visit)
+}
+
+// each visits the values of one kind; what says for an error what one is.
+func (s *Store) each(p int32, kind byte, what string, visit func(name string, value []byte) error) (err error) {
 	if err := s.usable(p); err != nil {
 		return err
 	}
-	start, end := kindRange(p, kindLedger)
+	start, end := kindRange(p, kind)
 	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
 	if err != nil {
-		return fmt.Errorf("read ledgers of partition %d: %w", p, err)
+		return fmt.Errorf("read %ss of partition %d: %w", what, p, err)
 	}
 	defer func() { err = errors.Join(err, iter.Close()) }()
 	for ok := iter.First(); ok; ok = iter.Next() {
-		user := string(iter.Key()[prefixBytes:])
-		ledger, err := iter.ValueAndErr()
+		name := string(iter.Key()[prefixBytes:])
+		value, err := iter.ValueAndErr()
 		if err != nil {
-			return fmt.Errorf("read ledger of user %q in partition %d: %w", user, p, err)
+			return fmt.Errorf("read %s %q in partition %d: %w", what, name, p, err)
 		}
-		if err := visit(user, ledger); err != nil {
+		if err := visit(name, value); err != nil {
 			return err
 		}
 	}
 	if err := iter.Error(); err != nil {
-		return fmt.Errorf("read ledgers of partition %d: %w", p, err)
+		return fmt.Errorf("read %ss of partition %d: %w", what, p, err)
 	}
 	return nil
 }

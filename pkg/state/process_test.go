@@ -26,10 +26,10 @@ func TestMain(m *testing.M) {
 func hold(dir string) {
 	s, err := Open(Config{Dir: dir, MemoryBytes: testMemory})
 	if err == nil {
-		err = s.Checkpoint(1, Position{Input: 1}, []Change{{"ann", []byte("0")}})
+		err = s.Checkpoint(1, Position{Input: 1}, []Change{set("ann", "0")})
 	}
 	for i := 1; i <= preparedByHolder && err == nil; i++ {
-		err = s.Prepare([]Prepared{entry(1, i, Change{"ann", fmt.Append(nil, i)})})
+		err = s.Prepare([]Prepared{entry(1, i, set("ann", fmt.Sprint(i)))})
 	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "done"), nil, 0o600)

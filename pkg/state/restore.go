@@ -129,8 +129,20 @@ func (r *Restore) ledger(c restoredChange) []byte {
 	return r.arena[from:to:to]
 }
 
-// left returns what is in the buffer, oldest first.
+// settle sorts the buffer by name and keeps of each name only the newest change.
+func (r *Restore) settle() {
+	slices.SortFunc(r.changes, func(a, b restoredChange) int {
+		if by := bytes.Compare(r.user(a), r.user(b)); by != 0 {
+			return by
+		}
+		return int(b.order) - int(a.order)
+	})
+	r.changes = slices.CompactFunc(r.changes, func(a, b restoredChange) bool { return bytes.Equal(r.user(a), r.user(b)) })
+}
+
+// left returns what is in the buffer, by name.
 func (r *Restore) left() []Change {
+	r.settle()
 	changes := make([]Change, len(r.changes))
 	for i, c := range r.changes {
 		changes[i] = Change{User: string(r.user(c)), Ledger: r.ledger(c)}
@@ -190,20 +202,14 @@ func (r *Restore) writeFile(path string) (err error) {
 	options.WritingToLowestLevel = false
 	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), options)
 	defer func() { err = errors.Join(err, w.Close()) }()
-	// Where two changes are of one user, the later comes first and the others are skipped.
-	slices.SortFunc(r.changes, func(a, b restoredChange) int {
-		if by := bytes.Compare(r.user(a), r.user(b)); by != 0 {
-			return by
-		}
-		return int(b.order) - int(a.order)
-	})
+	r.settle() // names that are no user's come last, as their keys must
+	return r.writeValues(w, r.changes)
+}
+
+func (r *Restore) writeValues(w *sstable.Writer, changes []restoredChange) (err error) {
 	var key []byte
-	for i, c := range r.changes {
-		user := r.user(c)
-		if i > 0 && bytes.Equal(user, r.user(r.changes[i-1])) {
-			continue
-		}
-		key = append(appendPrefix(key[:0], r.partition, kindLedger), user...)
+	for _, c := range changes {
+		key = valueKey(key[:0], r.partition, r.user(c))
 		if c.ledger < 0 {
 			err = w.Delete(key)
 		} else {
