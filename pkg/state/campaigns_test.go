@@ -49,11 +49,11 @@ func TestRestoreTakesCampaigns(t *testing.T) {
 		must(t, err)
 		for i := range 50 {
 			user, name, value := fmt.Sprintf("user-%d", i%20), fmt.Sprintf("\xffcampaign-%d", i%7), fmt.Sprint(i)
-			must(t, r.Add(name, []byte(value)))
-			must(t, r.Add(user, []byte(value)))
+			must(t, r.Add(name, []byte(value), 0))
+			must(t, r.Add(user, []byte(value), 0))
 			want.Ledgers[user], want.Campaigns[name] = value, value
 		}
-		must(t, r.Add("\xffold", nil))
+		must(t, r.Add("\xffold", nil, 0))
 		must(t, r.Finish(Position{}))
 		if diff := diffOf(want, contentOf(t, s, 1)); diff != "" {
 			t.Errorf("with a buffer of %d bytes: %s", buffer, diff)

@@ -9,7 +9,7 @@ import (
 // The numbers of the kinds are on disk: they never change and are never used again for something else.
 const (
 	kindLedger    = byte(1) // rest: the user
-	kindTimer     = byte(2) // reserved: due clock and user
+	kindTimer     = byte(2) // rest: due u64 big endian, so that timers are in their order, and the user; no value
 	kindCampaigns = byte(3) // rest: a name that is no user's
 	kindJournal   = byte(4) // rest: sequence u64 big endian
 	kindPosition  = byte(5) // no rest
@@ -52,6 +52,10 @@ func valueKey[T string | []byte](dst []byte, p int32, name T) []byte {
 
 func isNoUser[T string | []byte](name T) bool {
 	return len(name) > 0 && name[0] == noUser
+}
+
+func timerKey[T string | []byte](dst []byte, p int32, due int64, user T) []byte {
+	return append(binary.BigEndian.AppendUint64(appendPrefix(dst, p, kindTimer), uint64(due)), user...)
 }
 
 func journalKey(p int32, sequence uint64) []byte {

@@ -3,6 +3,8 @@ package state
 import (
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,6 +49,7 @@ type content struct {
 	Known     bool
 	Ledgers   map[string]string
 	Campaigns map[string]string
+	Timers    []Timer
 	Journal   []Prepared
 }
 
@@ -64,6 +67,11 @@ func contentOf(t testing.TB, s *Store, p int32) content {
 		c.Campaigns[name] = string(value)
 		return nil
 	}))
+	c.Timers, err = s.Timers(p, Timer{}, math.MaxInt)
+	must(t, err)
+	if rows := timerRows(t, s, p); !slices.Equal(rows, c.Timers) {
+		t.Errorf("partition %d has the timers %v, and Timers gives %v", p, rows, c.Timers)
+	}
 	must(t, s.Journal(p, func(e Prepared) error {
 		c.Journal = append(c.Journal, e)
 		return nil
@@ -146,12 +154,12 @@ func TestRestoreLaterChangesWin(t *testing.T) {
 		r, err := s.Restore(2)
 		must(t, err)
 		for i := range 300 {
-			must(t, r.Add(fmt.Sprintf("user%02d", (i*37)%100), fmt.Append(nil, i)))
+			must(t, r.Add(fmt.Sprintf("user%02d", (i*37)%100), fmt.Append(nil, i), 0))
 		}
-		must(t, r.Add("", nil))
-		must(t, r.Add("", []byte{}))
-		must(t, r.Add("gone", []byte("y")))
-		must(t, r.Add("gone", nil))
+		must(t, r.Add("", nil, 0))
+		must(t, r.Add("", []byte{}, 0))
+		must(t, r.Add("gone", []byte("y"), 0))
+		must(t, r.Add("gone", nil, 0))
 		want := content{Position: Position{Changelog: 99}, Known: true, Ledgers: map[string]string{"kept": "k", "": ""}}
 		for i := range 100 {
 			want.Ledgers[fmt.Sprintf("user%02d", (i*37)%100)] = fmt.Sprint(200 + i)
@@ -160,7 +168,7 @@ func TestRestoreLaterChangesWin(t *testing.T) {
 		if diff := diffOf(want, contentOf(t, s, 2)); diff != "" {
 			t.Error(diff)
 		}
-		if err := r.Add("late", nil); !errors.Is(err, errRestoreEnded) {
+		if err := r.Add("late", nil, 0); !errors.Is(err, errRestoreEnded) {
 			t.Errorf("Add after Finish: %v", err)
 		}
 	}
@@ -182,7 +190,7 @@ func TestRestoredDeletionsHideOlderLedgers(t *testing.T) {
 	r, err := s.Restore(1)
 	must(t, err)
 	for i := range 20 {
-		must(t, r.Add(fmt.Sprintf("user-%02d", i), nil))
+		must(t, r.Add(fmt.Sprintf("user-%02d", i), nil, 0))
 	}
 	must(t, r.Finish(Position{Input: 2}))
 	if c := contentOf(t, s, 1); len(c.Ledgers) > 0 || r.files == 0 {
@@ -197,8 +205,8 @@ func TestRestoreCutOffIsMarked(t *testing.T) {
 	must(t, s.Checkpoint(2, Position{Changelog: 5}, nil))
 	r, err := s.Restore(2)
 	must(t, err)
-	must(t, r.Add("a", []byte("1")))
-	must(t, r.Add("b", []byte("2")))
+	must(t, r.Add("a", []byte("1"), 0))
+	must(t, r.Add("b", []byte("2"), 0))
 	r.Abandon()
 	must(t, s.Close())
 	want := content{Position: Position{Changelog: 5, Restoring: true}, Known: true, Ledgers: map[string]string{"a": "1"}}
@@ -213,8 +221,8 @@ func TestDroppedPartitionHasNoGhosts(t *testing.T) {
 	for _, p := range []int32{4, 5, MaxPartition} {
 		r, err := s.Restore(p)
 		must(t, err)
-		must(t, r.Add("a", []byte("1")))
-		must(t, r.Add("b", []byte("2")))
+		must(t, r.Add("a", []byte("1"), 9))
+		must(t, r.Add("b", []byte("2"), 4))
 		must(t, r.Finish(Position{Input: 1}))
 		must(t, s.Prepare([]Prepared{entry(p, 2)}))
 	}
