@@ -44,7 +44,7 @@ func (o *opener) restore(ctx context.Context, n int32, c committed, from state.P
 		o.metrics.restoredRecords.Inc()
 		if !IsPosition(r) {
 			ledgers++
-			if err := into.Add(string(r.Key), r.Value); err != nil {
+			if err := into.Add(string(r.Key), r.Value, 0); err != nil {
 				return false, fatal{fmt.Errorf("restore events/%d: %w", n, err)}
 			}
 			if time.Since(said) > restoreProgress {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
@@ -24,8 +23,8 @@ type history struct {
 
 func (h *history) now() content {
 	c := h.states[len(h.states)-1]
-	c.Ledgers = maps.Clone(c.Ledgers)
-	c.Journal = slices.Clone(c.Journal)
+	c.Ledgers, c.Campaigns = maps.Clone(c.Ledgers), maps.Clone(c.Campaigns)
+	c.Journal, c.Timers = slices.Clone(c.Journal), slices.Clone(c.Timers)
 	return c
 }
 
@@ -37,7 +36,7 @@ func (h *history) add(c content, waited bool) {
 }
 
 // After a power cut every partition is as it was after one of its operations: the newest may be missing, never one in the
-// middle, never a part of one, and never one that was waited for. With Sync that is everything that was prepared.
+// middle, never a part of one, and never one that was waited for; timers included. With Sync that is everything that was prepared.
 func TestPowerCutLosesOnlyTheNewest(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		sync := rapid.Bool().Draw(rt, "sync")
@@ -58,9 +57,14 @@ func TestPowerCutLosesOnlyTheNewest(t *testing.T) {
 		for n := range rapid.IntRange(1, 30).Draw(rt, "operations") {
 			p := rapid.IntRange(0, crashPartitions-1).Draw(rt, "partition")
 			h := &partitions[p]
-			c, waited := operate(t, rt, s, int32(p), n+1, h.now())                               //nolint:gosec // small
-			if found := contentOf(t, s, int32(p)); !cmp.Equal(c, found, cmpopts.EquateEmpty()) { //nolint:gosec // small
-				rt.Fatalf("partition %d differs by\n%s", p, cmp.Diff(c, found))
+			c, waited := operate(t, rt, s, int32(p), n+1, h.now()) //nolint:gosec // small
+			found := contentOf(t, s, int32(p))                     //nolint:gosec // small
+			if timer, ok := wrongTimer(c, found.Timers); ok {
+				rt.Fatalf("partition %d: %v is missing, or should not be there; there are\n%v of\n%v", p, timer, found.Timers, c.Timers)
+			}
+			c.Timers = found.Timers
+			if diff := diffOf(c, found); diff != "" {
+				rt.Fatalf("partition %d differs by\n%s", p, diff)
 			}
 			h.add(c, waited || sync && len(c.Journal) > len(h.now().Journal))
 		}
@@ -74,7 +78,7 @@ func TestPowerCutLosesOnlyTheNewest(t *testing.T) {
 		defer s.Close()
 		for p, h := range partitions {
 			found := contentOf(t, s, int32(p)) //nolint:gosec // small
-			same := func(c content) bool { return cmp.Equal(c, found, cmpopts.EquateEmpty()) }
+			same := func(c content) bool { return diffOf(c, found) == "" }
 			if !slices.ContainsFunc(h.states[h.durable:], same) {
 				rt.Fatalf("partition %d is at none of the states from %d to %d; from the newest it differs by\n%s",
 					p, h.durable, len(h.states)-1, cmp.Diff(h.now(), found))
@@ -83,42 +87,86 @@ func TestPowerCutLosesOnlyTheNewest(t *testing.T) {
 	})
 }
 
-// operate does one of what can be done to a partition, and returns what it holds then and whether that was waited for.
-func operate(t *testing.T, rt *rapid.T, s *Store, p int32, n int, c content) (content, bool) {
-	changes := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) Change {
-		user := fmt.Sprintf("user-%d", rapid.IntRange(0, 9).Draw(rt, "user"))
-		if rapid.IntRange(0, 4).Draw(rt, "delete") == 0 {
-			return Change{User: user}
-		}
-		return Change{User: user, Ledger: rapid.SliceOfN(rapid.Byte(), 0, 60).Draw(rt, "ledger")}
-	}), 0, 8).Draw(rt, "changes")
-	apply := func() {
-		for _, ch := range changes {
-			if ch.Ledger == nil {
-				delete(c.Ledgers, ch.User)
-			} else {
-				c.Ledgers[ch.User] = string(ch.Ledger)
-			}
+// dueOf is when a ledger of this test is due: its bytes say so, like those of a real one.
+func dueOf(ledger string) int64 {
+	if ledger == "" {
+		return 0
+	}
+	return int64(ledger[0])
+}
+
+// wrongTimer looks among the timers found for one that a ledger of c needs and that is missing, and for one that is not among
+// those of c, which are all that there may be.
+func wrongTimer(c content, found []Timer) (Timer, bool) {
+	for user, ledger := range c.Ledgers {
+		if timer := (Timer{dueOf(ledger), user}); timer.Due > c.Position.Clock && !slices.Contains(found, timer) {
+			return timer, true
 		}
 	}
-	pos := Position{Input: int64(n), Partitions: 8}
+	for _, timer := range found {
+		if !slices.Contains(c.Timers, timer) {
+			return timer, true
+		}
+	}
+	return Timer{}, false
+}
+
+// operate does one of what can be done to a partition, and returns what it holds then and whether that was waited for. Of
+// timers it returns all that may be there: a restore leaves more or fewer that are out of date.
+func operate(t *testing.T, rt *rapid.T, s *Store, p int32, n int, c content) (content, bool) {
+	users := rapid.SliceOfN(rapid.IntRange(0, 10), 0, 8).Draw(rt, "users")
+	pos := Position{Input: int64(n), Partitions: 8, Clock: c.Position.Clock + rapid.Int64Range(0, 50).Draw(rt, "clock")}
+	changes := make([]Change, len(users))
+	for i, n := range users {
+		changes[i].User = fmt.Sprintf("user-%d", n)
+		if n == 10 {
+			changes[i].User = "\xffcampaign"
+		}
+		if rapid.IntRange(0, 4).Draw(rt, "delete") > 0 {
+			changes[i].Ledger = rapid.SliceOfN(rapid.Byte(), 0, 60).Draw(rt, "ledger")
+		}
+	}
+	apply := func(known bool) {
+		for i := range changes {
+			ch := &changes[i]
+			values := c.Ledgers
+			if isNoUser(ch.User) {
+				values = c.Campaigns
+			} else {
+				if ch.Due = dueOf(string(ch.Ledger)); known && rapid.IntRange(0, 3).Draw(rt, "known") > 0 {
+					ch.Was = dueOf(c.Ledgers[ch.User])
+				}
+				if ch.Was != ch.Due {
+					c.Timers = slices.DeleteFunc(c.Timers, func(timer Timer) bool { return timer == Timer{ch.Was, ch.User} })
+				}
+				c.Timers = append(c.Timers, Timer{ch.Due, ch.User})
+			}
+			if ch.Ledger == nil {
+				delete(values, ch.User)
+			} else {
+				values[ch.User] = string(ch.Ledger)
+			}
+		}
+		c.Timers = slices.DeleteFunc(c.Timers, func(timer Timer) bool { return timer.Due <= pos.Clock })
+		c.Position, c.Known, c.Journal = pos, true, nil
+	}
 	switch rapid.IntRange(0, 9).Draw(rt, "operation") {
 	case 0:
 		must(t, s.Drop(p))
-		return content{Ledgers: map[string]string{}}, true
+		return content{Ledgers: map[string]string{}, Campaigns: map[string]string{}}, true
 	case 1:
+		apply(false)
 		r, err := s.Restore(p)
 		must(t, err)
 		for _, ch := range changes {
-			must(t, r.Add(ch.User, ch.Ledger))
+			must(t, r.Add(ch.User, ch.Ledger, ch.Due))
 		}
 		must(t, r.Finish(pos))
-		apply()
-		return content{Position: pos, Known: true, Ledgers: c.Ledgers}, true
+		return c, true
 	case 2, 3, 4:
-		apply()
+		apply(true)
 		must(t, s.Checkpoint(p, pos, changes))
-		return content{Position: pos, Known: true, Ledgers: c.Ledgers}, false
+		return c, false
 	default:
 		e := Prepared{p, TransactionID{"w", 7, uint64(n)}, pos, changes} //nolint:gosec // small
 		must(t, s.Prepare([]Prepared{e}))
@@ -137,7 +185,7 @@ func TestRestoreIsBoundedInMemory(t *testing.T) {
 	const users = 5000
 	most := 0
 	for i := range users {
-		must(t, r.Add(fmt.Sprintf("user-%05d", i), ledger))
+		must(t, r.Add(fmt.Sprintf("user-%05d", i), ledger, 0))
 		most = max(most, len(r.arena))
 	}
 	must(t, r.Finish(Position{Input: 9}))
@@ -158,7 +206,7 @@ func TestGetDoesNotAllocate(t *testing.T) {
 		t.Skip("allocations can't be counted with the race detector")
 	}
 	s := mustOpen(t, vfs.NewMem(), "s")
-	must(t, s.Checkpoint(1, Position{}, []Change{{"ann", make([]byte, 300)}}))
+	must(t, s.Checkpoint(1, Position{}, []Change{set("ann", string(make([]byte, 300)))}))
 	buffer := make([]byte, 0, 1024)
 	for name, user := range map[string]string{"a user who is there": "ann", "a user who is not": "bob"} {
 		if n := testing.AllocsPerRun(1000, func() {

@@ -18,10 +18,23 @@
 // position they reflect, and deletes the journal entries that are thereby done with: again in one atomic write. A
 // user who is busy is written to its key once a checkpoint rather than once a cycle.
 //
-// So at any moment the ledgers of a partition are those at its [Position], and position plus journal reach at most one
-// undecided transaction further. Nothing that was prepared is lost with the process, however it ends. A power cut can
-// take the newest of a partition's writes, never one in the middle (with [Config.Sync] it takes nothing that was
-// prepared); the changelog topic gives back the rest.
+// A ledger may be due at an instant: something is then to happen to it, whether or not an event comes. The caller says so
+// in [Change.Due], and the checkpoint that writes the ledger also moves its row in an index, from which [Store.Timers] reads
+// which ledgers are due next. Like the ledgers, the index is as of the last checkpoint. The store fires nothing, and its only
+// clock is the one in the position: whoever moves that fires the timers up to it first, and the next checkpoint deletes
+// every row that it has reached.
+//
+// A row is a hint. One may be left from what a ledger was before, for a restore does not know which there were, and stays
+// until its instant has come: so whoever fires a timer reads the ledger again. And the journal has no instants: when a
+// ledger is due follows from its bytes, and whoever replays the journal works it out again.
+//
+// What else belongs to a partition's state and is no user's takes the same way: a name that begins with the byte 0xff,
+// which no UTF-8 does, may stand wherever a user does. [Store.Campaigns] visits what has such names, [Store.Each] does not.
+//
+// So at any moment the ledgers of a partition, and its timers, are those at its [Position], and position plus journal
+// reach at most one undecided transaction further. Nothing that was prepared is lost with the process, however it ends. A
+// power cut can take the newest of a partition's writes, never one in the middle (with [Config.Sync] it takes nothing that
+// was prepared); the changelog topic gives back the rest.
 //
 // # Opening a partition
 //

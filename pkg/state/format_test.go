@@ -37,7 +37,7 @@ var (
 	goldenPrepared = Prepared{
 		Transaction: TransactionID{"stampede-a", 0xfedcba9876543210, 300},
 		Position:    Position{Partitions: 6, Input: 7, Changelog: 8, Clock: 9},
-		Changes:     []Change{{"ann", []byte("ledger")}, {"bob", nil}, {"zoë", []byte{}}},
+		Changes:     []Change{set("ann", "ledger"), gone("bob"), set("zoë", "")},
 	}
 )
 
@@ -47,12 +47,18 @@ func TestFormatsStayWhatTheyAre(t *testing.T) {
 		"position":   encodePosition(nil, goldenPosition),
 		"prepared":   encodePrepared(nil, &goldenPrepared),
 		"identity":   encodeIdentity([identityBytes]byte{1, 2, 3, 4, 5, 6, 7, 8}),
-		"ledger-key": append(appendPrefix(nil, 258, kindLedger), "ann"...), "position-key": positionKey(258),
+		"ledger-key": valueKey(nil, 258, "ann"), "timer-key": timerKey(nil, 258, 1_772_366_400_000, "ann"),
+		"campaign-key": valueKey(nil, 258, "\xffspring"), "position-key": positionKey(258),
 		"journal-key": journalKey(258, 77), "identity-key": identityKey(),
 	} {
 		if !bytes.Equal(values[name], encoded) {
 			t.Errorf("%s %x\nis written now, and was\n%s %x", name, encoded, name, values[name])
 		}
+	}
+	due := goldenPrepared
+	due.Changes = []Change{due.Changes[0].due(7, 3), due.Changes[1].due(0, 3), due.Changes[2].due(1, 0)}
+	if !bytes.Equal(encodePrepared(nil, &due), values["prepared"]) {
+		t.Error("dues have found their way into the journal")
 	}
 	position, err := decodePosition(values["position"])
 	if diff := cmp.Diff(goldenPosition, position); err != nil || diff != "" {

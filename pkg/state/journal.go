@@ -10,8 +10,16 @@ import (
 
 // Change is what became of one user's ledger.
 type Change struct {
-	User   string // the Kafka key, verbatim
+	User   string // the Kafka key, verbatim; or a name that is no user's, which begins with the byte 0xff: see [Store.Campaigns]
 	Ledger []byte // nil deletes the ledger; empty is a ledger of no bytes
+
+	// Due is when the ledger is due, Unix ms; 0 is never. An instant that the position's clock has reached is past: it
+	// gets no timer.
+	Due int64
+	// Was is the due under which the store has a timer of the user, which is the Due of the last checkpoint or restore that
+	// wrote the ledger; a Due that equals it writes nothing. 0 where there is none, or it is not known: then a timer that
+	// there is stays until its time has come.
+	Was int64
 }
 
 // Prepared is a journal entry: what one transaction does to one partition.
@@ -56,17 +64,17 @@ func (s *Store) Prepare(entries []Prepared) (err error) {
 	for i := range entries {
 		e := &entries[i]
 		if err := s.usable(e.Partition); err != nil {
-			s.forgetJournals(entries[:i])
+			s.forgetAll(entries[:i])
 			return fmt.Errorf("prepare transaction %s: %w", e.Transaction, err)
 		}
 		j, err := s.journal(e.Partition)
 		if err != nil {
-			s.forgetJournals(entries[:i])
+			s.forgetAll(entries[:i])
 			return fmt.Errorf("prepare transaction %s: %w", e.Transaction, err)
 		}
 		*scratch = encodePrepared((*scratch)[:0], e)
 		if err := batch.Set(journalKey(e.Partition, j.next), *scratch, nil); err != nil {
-			s.forgetJournals(entries[:i+1])
+			s.forgetAll(entries[:i+1])
 			return fmt.Errorf("prepare transaction %s: %w", e.Transaction, err)
 		}
 		j.next++
@@ -74,7 +82,7 @@ func (s *Store) Prepare(entries []Prepared) (err error) {
 		written += int64(len(*scratch))
 	}
 	if err := s.commit(batch, pebble.Sync); err != nil {
-		s.forgetJournals(entries)
+		s.forgetAll(entries)
 		return fmt.Errorf("prepare transaction %s: %w", entries[0].Transaction, err)
 	}
 	s.counters.prepares.Add(1)
@@ -195,19 +203,22 @@ func (s *Store) journalCleared(p int32) {
 	j.first, j.bytes = j.next, 0
 }
 
-// forgetJournals lets the next use read the journals' bounds from the disk again.
-func (s *Store) forgetJournals(entries []Prepared) {
+// forgetAll lets the next use read from the disk what memory holds of the entries' partitions.
+func (s *Store) forgetAll(entries []Prepared) {
 	for i := range entries {
-		s.forgetJournal(entries[i].Partition)
+		s.forget(entries[i].Partition)
 	}
 }
 
-func (s *Store) forgetJournal(p int32) {
+func (s *Store) forget(p int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.journals, p)
+	delete(s.timers, p)
 }
 
+// encodePrepared writes an entry without its changes' Due and Was: when a ledger is due follows from its bytes, and whoever
+// replays it works that out again.
 func encodePrepared(dst []byte, e *Prepared) []byte {
 	from := len(dst)
 	dst = append(dst, journalVersion)
@@ -234,7 +245,8 @@ func encodePrepared(dst []byte, e *Prepared) []byte {
 // decoder allocate.
 const minChangeBytes = 2
 
-// decodePrepared reads a journal entry but its partition, which is in the key. Ledgers alias the value.
+// decodePrepared reads a journal entry but its partition, which is in the key, and the dues, which are nowhere. Ledgers
+// alias the value.
 func decodePrepared(value []byte) (Prepared, error) {
 	body, err := unseal(value, journalVersion)
 	if err != nil {

@@ -9,14 +9,18 @@ import (
 // The numbers of the kinds are on disk: they never change and are never used again for something else.
 const (
 	kindLedger    = byte(1) // rest: the user
-	kindTimer     = byte(2) // reserved: due clock and user
-	kindCampaigns = byte(3) // reserved: the campaigns in force
+	kindTimer     = byte(2) // rest: due u64 big endian, so that timers are in their order, and the user; no value
+	kindCampaigns = byte(3) // rest: a name that is no user's
 	kindJournal   = byte(4) // rest: sequence u64 big endian
 	kindPosition  = byte(5) // no rest
 )
 
 // MaxPartition is the highest partition a store can hold; the number above it is the store's own.
 const MaxPartition = 0xFFFF - 1
+
+// noUser is what a name begins with that is no user's: users are UTF-8, which never has this byte. What has such a name
+// is kept under kindCampaigns, and otherwise like a ledger.
+const noUser = 0xFF
 
 const (
 	storePartition = 0xFFFF
@@ -37,8 +41,21 @@ func appendPrefix(dst []byte, p int32, kind byte) []byte {
 	return append(dst, byte(p>>8), byte(p), kind)
 }
 
-func ledgerKey(dst []byte, p int32, user string) []byte {
-	return append(appendPrefix(dst, p, kindLedger), user...)
+// valueKey is where a user's ledger is, or the value of another name.
+func valueKey[T string | []byte](dst []byte, p int32, name T) []byte {
+	kind := kindLedger
+	if isNoUser(name) {
+		kind = kindCampaigns
+	}
+	return append(appendPrefix(dst, p, kind), name...)
+}
+
+func isNoUser[T string | []byte](name T) bool {
+	return len(name) > 0 && name[0] == noUser
+}
+
+func timerKey[T string | []byte](dst []byte, p int32, due int64, user T) []byte {
+	return append(binary.BigEndian.AppendUint64(appendPrefix(dst, p, kindTimer), uint64(due)), user...)
 }
 
 func journalKey(p int32, sequence uint64) []byte {

@@ -44,7 +44,7 @@ func (s *Store) Drop(p int32) error {
 		return fmt.Errorf("drop partition %d: %w", p, err)
 	}
 	s.counters.journalBytes.Add(-j.bytes)
-	s.forgetJournal(p)
+	s.forget(p)
 	s.counters.drops.Add(1)
 	return nil
 }

@@ -16,7 +16,7 @@ type Position struct {
 	Partitions     int32    // how many partitions the events topic had
 	Input          int64    // offset of the next event to process
 	Changelog      int64    // offset of the next changelog record that the ledgers don't reflect
-	Clock          int64    // the partition's clock, Unix ms
+	Clock          int64    // the partition's clock, Unix ms: timers up to it are done with
 	CaughtUp       int64    // wall clock, Unix ms, when the store last held everything committed
 	Restoring      bool     // a restore was begun and not finished: read the changelog again from Changelog
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // holder makes this test binary another process, which works on the store in the directory that the variable names.
@@ -26,10 +28,13 @@ func TestMain(m *testing.M) {
 func hold(dir string) {
 	s, err := Open(Config{Dir: dir, MemoryBytes: testMemory})
 	if err == nil {
-		err = s.Checkpoint(1, Position{Input: 1}, []Change{{"ann", []byte("0")}})
+		err = s.Checkpoint(1, Position{Input: 1}, []Change{set("ann", "0").due(100, 0), set("bob", "0").due(50, 0)})
+	}
+	if err == nil {
+		err = s.Checkpoint(1, Position{Input: 2, Clock: 60}, []Change{set("ann", "0").due(70, 100), set("cid", "0").due(70, 0)})
 	}
 	for i := 1; i <= preparedByHolder && err == nil; i++ {
-		err = s.Prepare([]Prepared{entry(1, i, Change{"ann", fmt.Append(nil, i)})})
+		err = s.Prepare([]Prepared{entry(1, i, set("ann", fmt.Sprint(i)))})
 	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "done"), nil, 0o600)
@@ -69,7 +74,10 @@ func TestAKilledProcessLosesNothing(t *testing.T) {
 	must(t, err)
 	defer s.Close()
 	c := contentOf(t, s, 1)
-	if len(c.Journal) != preparedByHolder || c.Position.Input != 1 || c.Ledgers["ann"] != "0" {
+	if diff := cmp.Diff([]Timer{{70, "ann"}, {70, "cid"}}, c.Timers); diff != "" {
+		t.Error(diff)
+	}
+	if len(c.Journal) != preparedByHolder || c.Position.Input != 2 || c.Ledgers["ann"] != "0" {
 		t.Errorf("position %d, %d entries of %d, ledgers %v", c.Position.Input, len(c.Journal), preparedByHolder, c.Ledgers)
 	}
 }

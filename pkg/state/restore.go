@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,7 @@ type restoredChange struct {
 	order        int32 // of its Add in the buffer
 	start        int
 	user, ledger int32 // lengths; -1 for a tombstone
+	due          int64
 }
 
 // Restore begins to restore partition p over what it holds. Before the first ledger is written, the position is marked
@@ -55,10 +57,16 @@ func (s *Store) Restore(p int32) (*Restore, error) {
 
 var errRestoreEnded = errors.New("the restore has ended")
 
-// Add sets a user's ledger, or deletes it if nil. A later Add for the same user wins. Both arguments are copied.
-func (r *Restore) Add(user string, ledger []byte) error {
+// Add sets a user's ledger, and when it is due (Unix ms, 0 for never), or deletes it if nil. A later Add for the same user
+// wins. Name and ledger are copied.
+//
+// What timers the user had is not known here: they stay until their time has come.
+func (r *Restore) Add(user string, ledger []byte, due int64) error {
 	if r.ended {
 		return fmt.Errorf("restore partition %d: %w", r.partition, errRestoreEnded)
+	}
+	if err := checkDue(user, due, 0); err != nil {
+		return fmt.Errorf("restore partition %d: %w", r.partition, err)
 	}
 	need := len(user) + len(ledger)
 	if r.size() > 0 && r.size()+need+restoredChangeBytes > r.store.restoreBuffer {
@@ -66,9 +74,9 @@ func (r *Restore) Add(user string, ledger []byte) error {
 			return fmt.Errorf("restore partition %d: %w", r.partition, err)
 		}
 	}
-	c := restoredChange{order: int32(len(r.changes)), start: len(r.arena), user: int32(len(user)), ledger: int32(len(ledger))}
+	c := restoredChange{order: int32(len(r.changes)), start: len(r.arena), user: int32(len(user)), ledger: int32(len(ledger)), due: due}
 	if ledger == nil {
-		c.ledger = -1
+		c.ledger, c.due = -1, 0
 	}
 	r.arena = append(append(r.arena, user...), ledger...)
 	r.changes = append(r.changes, c)
@@ -76,8 +84,8 @@ func (r *Restore) Add(user string, ledger []byte) error {
 	return nil
 }
 
-// Finish writes what is left, then the position, without the mark, and clears the journal. The restore is on the disk
-// when it returns.
+// Finish writes what is left, then the position, without the mark, and clears the journal and the timers that the
+// position's clock has reached. The restore is on the disk when it returns.
 func (r *Restore) Finish(pos Position) (err error) {
 	if r.ended {
 		return fmt.Errorf("restore partition %d: %w", r.partition, errRestoreEnded)
@@ -94,14 +102,16 @@ func (r *Restore) Finish(pos Position) (err error) {
 	pos.Restoring = false
 	batch := s.db.NewBatch()
 	defer func() { err = errors.Join(err, batch.Close()) }()
-	if err := s.checkpointBatch(batch, p, pos, r.left()); err != nil {
+	earliest, err := s.checkpointBatch(batch, p, pos, r.left())
+	if err != nil {
 		return fmt.Errorf("restore partition %d: %w", p, err)
 	}
 	if err := s.durably(func() error { return batch.Commit(pebble.Sync) }); err != nil {
-		s.forgetJournal(p)
+		s.forget(p)
 		return fmt.Errorf("restore partition %d: %w", p, err)
 	}
 	s.journalCleared(p)
+	s.setEarliestTimer(p, earliest)
 	r.Abandon()
 	return nil
 }
@@ -129,11 +139,23 @@ func (r *Restore) ledger(c restoredChange) []byte {
 	return r.arena[from:to:to]
 }
 
-// left returns what is in the buffer, oldest first.
+// settle sorts the buffer by name and keeps of each name only the newest change.
+func (r *Restore) settle() {
+	slices.SortFunc(r.changes, func(a, b restoredChange) int {
+		if by := bytes.Compare(r.user(a), r.user(b)); by != 0 {
+			return by
+		}
+		return int(b.order) - int(a.order)
+	})
+	r.changes = slices.CompactFunc(r.changes, func(a, b restoredChange) bool { return bytes.Equal(r.user(a), r.user(b)) })
+}
+
+// left returns what is in the buffer, by name.
 func (r *Restore) left() []Change {
+	r.settle()
 	changes := make([]Change, len(r.changes))
 	for i, c := range r.changes {
-		changes[i] = Change{User: string(r.user(c)), Ledger: r.ledger(c)}
+		changes[i] = Change{User: string(r.user(c)), Ledger: r.ledger(c), Due: c.due}
 	}
 	return changes
 }
@@ -150,6 +172,7 @@ func (r *Restore) flush() error {
 	if err := r.writeFile(path); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
+	r.store.setEarliestTimer(r.partition, 0) // the file's timers may be earlier than all that were there
 	err := r.store.guard(func() error { return r.store.db.Ingest(context.Background(), []string{path}) })
 	if err != nil {
 		return fmt.Errorf("ingest %s: %w", path, err)
@@ -190,26 +213,50 @@ func (r *Restore) writeFile(path string) (err error) {
 	options.WritingToLowestLevel = false
 	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), options)
 	defer func() { err = errors.Join(err, w.Close()) }()
-	// Where two changes are of one user, the later comes first and the others are skipped.
-	slices.SortFunc(r.changes, func(a, b restoredChange) int {
-		if by := bytes.Compare(r.user(a), r.user(b)); by != 0 {
-			return by
-		}
-		return int(b.order) - int(a.order)
-	})
+	// Keys must come in their order: ledgers, then timers, then what has a name that is no user's.
+	r.settle()
+	users := r.changes
+	if i := slices.IndexFunc(users, func(c restoredChange) bool { return isNoUser(r.user(c)) }); i >= 0 {
+		users = users[:i]
+	}
+	others := r.changes[len(users):]
+	if err := r.writeValues(w, users); err != nil {
+		return err
+	}
+	if err := r.writeTimers(w, users); err != nil {
+		return err
+	}
+	return r.writeValues(w, others)
+}
+
+func (r *Restore) writeValues(w *sstable.Writer, changes []restoredChange) (err error) {
 	var key []byte
-	for i, c := range r.changes {
-		user := r.user(c)
-		if i > 0 && bytes.Equal(user, r.user(r.changes[i-1])) {
-			continue
-		}
-		key = append(appendPrefix(key[:0], r.partition, kindLedger), user...)
+	for _, c := range changes {
+		key = valueKey(key[:0], r.partition, r.user(c))
 		if c.ledger < 0 {
 			err = w.Delete(key)
 		} else {
 			err = w.Set(key, r.ledger(c))
 		}
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeTimers sorts the users by their dues, and writes those that have one.
+func (r *Restore) writeTimers(w *sstable.Writer, users []restoredChange) error {
+	slices.SortFunc(users, func(a, b restoredChange) int {
+		return cmp.Or(cmp.Compare(a.due, b.due), bytes.Compare(r.user(a), r.user(b)))
+	})
+	var key []byte
+	for _, c := range users {
+		if c.due == 0 {
+			continue
+		}
+		key = timerKey(key[:0], r.partition, c.due, r.user(c))
+		if err := w.Set(key, nil); err != nil {
 			return err
 		}
 	}

@@ -86,6 +86,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	journals map[int32]*journal
+	timers   map[int32]int64 // no timer of the partition is due before; 0, or absent, where that is not known yet
 
 	keys, buffers sync.Pool // of *[]byte
 }
@@ -115,7 +116,7 @@ func open(cfg Config) (*Store, error) {
 	s := &Store{
 		lock: lock, fs: cfg.FS, dir: cfg.Dir, counters: &counters{},
 		overlayBytes: cfg.MemoryBytes / overlayShare, restoreBuffer: RestoreBufferBytes,
-		journals: map[int32]*journal{},
+		journals: map[int32]*journal{}, timers: map[int32]int64{},
 	}
 	if !cfg.Sync {
 		s.relaxed = &relaxedFS{FS: cfg.FS}

@@ -3,12 +3,15 @@ package state
 import (
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 const testMemory = minMemoryBytes
@@ -34,17 +37,25 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// set is a change that gives a user, or another name, a ledger.
+func set(user, ledger string) Change { return Change{User: user, Ledger: []byte(ledger)} }
+
+// gone is a change that deletes a ledger.
+func gone(user string) Change { return Change{User: user} }
+
 // content is everything a partition holds.
 type content struct {
-	Position Position
-	Known    bool
-	Ledgers  map[string]string
-	Journal  []Prepared
+	Position  Position
+	Known     bool
+	Ledgers   map[string]string
+	Campaigns map[string]string
+	Timers    []Timer
+	Journal   []Prepared
 }
 
 func contentOf(t testing.TB, s *Store, p int32) content {
 	t.Helper()
-	c := content{Ledgers: map[string]string{}}
+	c := content{Ledgers: map[string]string{}, Campaigns: map[string]string{}}
 	var err error
 	c.Position, c.Known, err = s.Position(p)
 	must(t, err)
@@ -52,12 +63,24 @@ func contentOf(t testing.TB, s *Store, p int32) content {
 		c.Ledgers[user] = string(ledger)
 		return nil
 	}))
+	must(t, s.Campaigns(p, func(name string, value []byte) error {
+		c.Campaigns[name] = string(value)
+		return nil
+	}))
+	c.Timers, err = s.Timers(p, Timer{}, math.MaxInt)
+	must(t, err)
+	if rows := timerRows(t, s, p); !slices.Equal(rows, c.Timers) {
+		t.Errorf("partition %d has the timers %v, and Timers gives %v", p, rows, c.Timers)
+	}
 	must(t, s.Journal(p, func(e Prepared) error {
 		c.Journal = append(c.Journal, e)
 		return nil
 	}))
 	return c
 }
+
+// diffOf tells in what two contents differ.
+func diffOf(want, got content) string { return cmp.Diff(want, got, cmpopts.EquateEmpty()) }
 
 func entry(p int32, n int, changes ...Change) Prepared {
 	return Prepared{p, TransactionID{"w", 7, uint64(n)}, Position{Input: int64(n), Partitions: 8}, changes}
@@ -68,8 +91,8 @@ func TestCheckpointMovesLedgersAndEmptiesJournal(t *testing.T) {
 		t.Helper()
 		s := mustOpen(t, fs, dir)
 		id := s.ID()
-		a, b := entry(3, 1, Change{"ann", []byte("1")}, Change{"bob", []byte{}}), entry(3, 2, Change{"ann", nil})
-		other := entry(4, 9, Change{"ann", []byte("x")})
+		a, b := entry(3, 1, set("ann", "1"), set("bob", "")), entry(3, 2, gone("ann"))
+		other := entry(4, 9, set("ann", "x"))
 		must(t, s.Prepare([]Prepared{a, other}))
 		must(t, s.Prepare([]Prepared{b}))
 		must(t, s.Close())
@@ -78,18 +101,18 @@ func TestCheckpointMovesLedgersAndEmptiesJournal(t *testing.T) {
 		if s.ID() != id || len(id) != 16 {
 			t.Errorf("id %q, was %q", s.ID(), id)
 		}
-		want := content{Ledgers: map[string]string{}, Journal: []Prepared{a, b}}
-		if diff := cmp.Diff(want, contentOf(t, s, 3)); diff != "" {
+		want := content{Journal: []Prepared{a, b}}
+		if diff := diffOf(want, contentOf(t, s, 3)); diff != "" {
 			t.Error(diff)
 		}
-		must(t, s.Checkpoint(3, b.Position, []Change{{"cid", []byte("3")}, {"bob", []byte{}}, {"ann", []byte("4")}, {"ann", nil}}))
-		c := entry(3, 3, Change{"dan", []byte("5")})
+		must(t, s.Checkpoint(3, b.Position, []Change{set("cid", "3"), set("bob", ""), set("ann", "4"), gone("ann")}))
+		c := entry(3, 3, set("dan", "5"))
 		must(t, s.Prepare([]Prepared{c}))
 		must(t, s.Close())
 
 		s = mustOpen(t, fs, dir)
-		want = content{b.Position, true, map[string]string{"bob": "", "cid": "3"}, []Prepared{c}}
-		if diff := cmp.Diff(want, contentOf(t, s, 3)); diff != "" {
+		want = content{Position: b.Position, Known: true, Ledgers: map[string]string{"bob": "", "cid": "3"}, Journal: []Prepared{c}}
+		if diff := diffOf(want, contentOf(t, s, 3)); diff != "" {
 			t.Error(diff)
 		}
 		if got := contentOf(t, s, 4).Journal; !cmp.Equal(got, []Prepared{other}) {
@@ -107,7 +130,7 @@ func TestCheckpointMovesLedgersAndEmptiesJournal(t *testing.T) {
 
 func TestGetAppendsTheLedger(t *testing.T) {
 	s := mustOpen(t, vfs.NewMem(), "store")
-	must(t, s.Checkpoint(0, Position{}, []Change{{"ann", []byte("led")}}))
+	must(t, s.Checkpoint(0, Position{}, []Change{set("ann", "led")}))
 	f := func(p int32, user string, want string, found bool) {
 		t.Helper()
 		got, ok, err := s.Get(p, user, []byte("-"))
@@ -126,26 +149,26 @@ func TestRestoreLaterChangesWin(t *testing.T) {
 		t.Helper()
 		s := mustOpen(t, vfs.NewMem(), "store")
 		s.restoreBuffer = buffer
-		must(t, s.Checkpoint(2, Position{Changelog: 5}, []Change{{"gone", []byte("x")}, {"kept", []byte("k")}}))
-		must(t, s.Prepare([]Prepared{entry(2, 1, Change{"ghost", []byte("g")})}))
+		must(t, s.Checkpoint(2, Position{Changelog: 5}, []Change{set("gone", "x"), set("kept", "k")}))
+		must(t, s.Prepare([]Prepared{entry(2, 1, set("ghost", "g"))}))
 		r, err := s.Restore(2)
 		must(t, err)
 		for i := range 300 {
-			must(t, r.Add(fmt.Sprintf("user%02d", (i*37)%100), fmt.Append(nil, i)))
+			must(t, r.Add(fmt.Sprintf("user%02d", (i*37)%100), fmt.Append(nil, i), 0))
 		}
-		must(t, r.Add("", nil))
-		must(t, r.Add("", []byte{}))
-		must(t, r.Add("gone", []byte("y")))
-		must(t, r.Add("gone", nil))
-		want := content{Position{Changelog: 99}, true, map[string]string{"kept": "k", "": ""}, nil}
+		must(t, r.Add("", nil, 0))
+		must(t, r.Add("", []byte{}, 0))
+		must(t, r.Add("gone", []byte("y"), 0))
+		must(t, r.Add("gone", nil, 0))
+		want := content{Position: Position{Changelog: 99}, Known: true, Ledgers: map[string]string{"kept": "k", "": ""}}
 		for i := range 100 {
 			want.Ledgers[fmt.Sprintf("user%02d", (i*37)%100)] = fmt.Sprint(200 + i)
 		}
 		must(t, r.Finish(Position{Changelog: 99, Restoring: true}))
-		if diff := cmp.Diff(want, contentOf(t, s, 2)); diff != "" {
+		if diff := diffOf(want, contentOf(t, s, 2)); diff != "" {
 			t.Error(diff)
 		}
-		if err := r.Add("late", nil); !errors.Is(err, errRestoreEnded) {
+		if err := r.Add("late", nil, 0); !errors.Is(err, errRestoreEnded) {
 			t.Errorf("Add after Finish: %v", err)
 		}
 	}
@@ -160,14 +183,14 @@ func TestRestoredDeletionsHideOlderLedgers(t *testing.T) {
 	s.restoreBuffer = 100
 	var older []Change
 	for i := range 20 {
-		older = append(older, Change{fmt.Sprintf("user-%02d", i), []byte("old")})
+		older = append(older, set(fmt.Sprintf("user-%02d", i), "old"))
 	}
 	must(t, s.Checkpoint(1, Position{Input: 1}, older))
 	must(t, s.db.Flush())
 	r, err := s.Restore(1)
 	must(t, err)
 	for i := range 20 {
-		must(t, r.Add(fmt.Sprintf("user-%02d", i), nil))
+		must(t, r.Add(fmt.Sprintf("user-%02d", i), nil, 0))
 	}
 	must(t, r.Finish(Position{Input: 2}))
 	if c := contentOf(t, s, 1); len(c.Ledgers) > 0 || r.files == 0 {
@@ -182,12 +205,12 @@ func TestRestoreCutOffIsMarked(t *testing.T) {
 	must(t, s.Checkpoint(2, Position{Changelog: 5}, nil))
 	r, err := s.Restore(2)
 	must(t, err)
-	must(t, r.Add("a", []byte("1")))
-	must(t, r.Add("b", []byte("2")))
+	must(t, r.Add("a", []byte("1"), 0))
+	must(t, r.Add("b", []byte("2"), 0))
 	r.Abandon()
 	must(t, s.Close())
-	want := content{Position{Changelog: 5, Restoring: true}, true, map[string]string{"a": "1"}, nil}
-	if diff := cmp.Diff(want, contentOf(t, mustOpen(t, fs, "store"), 2)); diff != "" {
+	want := content{Position: Position{Changelog: 5, Restoring: true}, Known: true, Ledgers: map[string]string{"a": "1"}}
+	if diff := diffOf(want, contentOf(t, mustOpen(t, fs, "store"), 2)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -198,27 +221,27 @@ func TestDroppedPartitionHasNoGhosts(t *testing.T) {
 	for _, p := range []int32{4, 5, MaxPartition} {
 		r, err := s.Restore(p)
 		must(t, err)
-		must(t, r.Add("a", []byte("1")))
-		must(t, r.Add("b", []byte("2")))
+		must(t, r.Add("a", []byte("1"), 9))
+		must(t, r.Add("b", []byte("2"), 4))
 		must(t, r.Finish(Position{Input: 1}))
 		must(t, s.Prepare([]Prepared{entry(p, 2)}))
 	}
 	before, id := contentOf(t, s, 5), s.ID()
 	must(t, s.Drop(4))
 	must(t, s.Drop(MaxPartition))
-	empty := content{Ledgers: map[string]string{}}
+	var empty content
 	for _, p := range []int32{4, MaxPartition} {
-		if diff := cmp.Diff(empty, contentOf(t, s, p)); diff != "" {
+		if diff := diffOf(empty, contentOf(t, s, p)); diff != "" {
 			t.Errorf("partition %d: %s", p, diff)
 		}
 	}
-	if diff := cmp.Diff(before, contentOf(t, s, 5)); diff != "" {
+	if diff := diffOf(before, contentOf(t, s, 5)); diff != "" {
 		t.Errorf("the neighbour changed: %s", diff)
 	}
-	e := entry(4, 1, Change{"c", []byte("3")})
+	e := entry(4, 1, set("c", "3"))
 	must(t, s.Prepare([]Prepared{e}))
 	empty.Journal = []Prepared{e}
-	if diff := cmp.Diff(empty, contentOf(t, s, 4)); diff != "" {
+	if diff := diffOf(empty, contentOf(t, s, 4)); diff != "" {
 		t.Error(diff)
 	}
 	must(t, s.identify())
