@@ -181,6 +181,8 @@ func (t *told) refuses(c *Campaign, clock int64) *Rejection {
 	switch {
 	case was.ClosedAt(clock):
 		return &Rejection{ReasonClosed, fmt.Sprintf("campaign `%s` has ended and is closed, and what the users had in it is gone: an id is never used again, publish it under another", c.ID)}
+	case c.Version < was.Version && t.withdrawn != never:
+		return &Rejection{ReasonNotRaised, fmt.Sprintf("campaign `%s` was withdrawn in version %d, and this is version %d: raise `version` above %[2]d", c.ID, was.Version, c.Version)}
 	case c.Version < was.Version:
 		return &Rejection{ReasonNotRaised, fmt.Sprintf("campaign `%s` is in force in version %d, and this is version %d: raise `version` above %[2]d", c.ID, was.Version, c.Version)}
 	case c.Version == was.Version && t.withdrawn != never:
