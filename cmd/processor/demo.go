@@ -72,7 +72,12 @@ func (d *demo) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p, err := newProcess(stream.Config{Connection: connection, Campaigns: campaigns, Log: connection.Log},
+	published, err := stream.Publish{Connection: connection, Campaigns: campaigns, Add: true}.Run(ctx) // before any event is sent
+	if err != nil {
+		return err
+	}
+	tellAdded(connection.Log, d.campaignsDir(), published)
+	p, err := newProcess(stream.Config{Connection: connection, Log: connection.Log},
 		state.Config{Dir: filepath.Join(d.Dir, "state"), MemoryBytes: demoMemory, Log: connection.Log}, d.Listen)
 	if err != nil {
 		return err
@@ -124,6 +129,14 @@ func (d *demo) campaigns() (fs.FS, string) {
 		return os.DirFS(d.Campaigns), "."
 	}
 	return deploy.Examples, "campaigns"
+}
+
+// campaignsDir is what the directory is called in what is told.
+func (d *demo) campaignsDir() string {
+	if d.Campaigns != "" {
+		return d.Campaigns
+	}
+	return "deploy/campaigns"
 }
 
 // broker is the Kafka that was named, or one inside this process.
@@ -199,15 +212,13 @@ func (d *demo) welcome(c kafka.Connection, campaigns *campaign.Set, listen strin
 	for _, c := range campaigns.Campaigns() {
 		w.Campaigns = append(w.Campaigns, c.Title)
 	}
-	dir := d.Campaigns
-	if dir == "" {
-		dir = "deploy/campaigns"
-	}
 	w.Try = []string{
 		"curl -s " + w.Metrics + " | grep ^stampede_",
 		"go run ./cmd/producer send --brokers " + brokers + " deploy/example-events.ndjson",
 		"go run ./cmd/producer generate --brokers " + brokers + " --rate 5000 --users 100000 --seed 2",
-		"go run ./cmd/processor run --brokers " + brokers + " --campaigns " + dir + " --state " + filepath.Join(d.Dir, "second") + "   # takes over half of the partitions",
+		"go run ./cmd/processor campaigns --brokers " + brokers,
+		"go run ./cmd/processor publish --brokers " + brokers + " " + d.campaignsDir() + "   # after you have changed one, and raised its version",
+		"go run ./cmd/processor run --brokers " + brokers + " --state " + filepath.Join(d.Dir, "second") + "   # takes over half of the partitions",
 	}
 	return w
 }

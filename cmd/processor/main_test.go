@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -60,10 +61,14 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// await URL FILE waits until a URL answers 200 and writes the answer to a file.
+// await URL FILE [PATTERN] waits until a URL answers 200, and with what matches, and writes the answer to a file.
 func await(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 2 {
-		ts.Fatalf("usage: await URL FILE")
+	if len(args) != 2 && len(args) != 3 {
+		ts.Fatalf("usage: await URL FILE [PATTERN]")
+	}
+	pattern := regexp.MustCompile("")
+	if len(args) == 3 {
+		pattern = regexp.MustCompile("(?m)" + args[2])
 	}
 	last := ""
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
@@ -74,7 +79,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		body, err := io.ReadAll(answer.Body)
 		answer.Body.Close()
-		if err == nil && answer.StatusCode == http.StatusOK {
+		if err == nil && answer.StatusCode == http.StatusOK && pattern.Match(body) {
 			ts.Check(os.WriteFile(ts.MkAbs(args[1]), body, 0o600))
 			return
 		}

@@ -24,7 +24,7 @@ import (
 // run works on a Kafka until it is told to stop.
 type run struct {
 	kafka.Flags
-	Campaigns string `env:"STAMPEDE_CAMPAIGNS" type:"existingdir" required:"" help:"The directory of campaign files."`
+	Campaigns string `env:"STAMPEDE_CAMPAIGNS" type:"existingdir" help:"A directory of campaign files, of which new ones and higher versions are published at start. What is in force beside them stays: publish withdraws (default: none; processors work by what was published)."`
 	State     string `env:"STAMPEDE_STATE" required:"" placeholder:"DIR" help:"The store of this process, made if it is missing. Every process has its own."`
 	Group     string `env:"STAMPEDE_GROUP" default:"stampede" placeholder:"NAME" help:"The consumer group; processes of one group share the work (${default})."`
 	Instance  string `env:"STAMPEDE_INSTANCE" placeholder:"NAME" help:"This process's name in the group, the same after every restart (default: the store's id)."`
@@ -64,23 +64,54 @@ func (r *run) Run(ctx context.Context) error {
 		return err
 	}
 	connection.Log = log
-	campaigns, err := campaign.Load(os.DirFS(r.Campaigns), ".")
-	if err != nil {
-		return err
+	if r.Campaigns != "" {
+		if err := r.publish(ctx, connection, log); err != nil {
+			return err
+		}
 	}
 	p, err := newProcess(stream.Config{
-		Connection: connection, Topics: r.Topics(), Campaigns: campaigns, Group: r.Group, Instance: r.Instance,
+		Connection: connection, Topics: r.Topics(), Group: r.Group, Instance: r.Instance,
 		CommitInterval: r.CommitInterval, CheckpointInterval: r.CheckpointInterval, Log: log,
 	}, state.Config{Dir: r.State, MemoryBytes: int64(r.Memory), Sync: r.Sync, Log: log}, r.Listen)
 	if err != nil {
 		return err
 	}
-	log.Info("processor starts", "brokers", connection.Brokers, "campaigns", len(campaigns.Campaigns()), "state", r.State, "group", r.Group, "listen", p.server.address())
+	log.Info("processor starts", "brokers", connection.Brokers, "state", r.State, "group", r.Group, "listen", p.server.address())
 	err = p.run(ctx)
 	if err == nil {
 		log.Info("processor has stopped in order")
 	}
 	return err
+}
+
+// publish adds what the directory has and is not in force yet. What can't be added is told and stops nothing: a processor that starts with
+// yesterday's files is to work by what was published since.
+func (r *run) publish(ctx context.Context, connection kafka.Connection, log *slog.Logger) error {
+	campaigns, err := campaign.Load(os.DirFS(r.Campaigns), ".")
+	if err != nil {
+		return err
+	}
+	done, err := stream.Publish{Connection: connection, Topics: r.Topics(), Campaigns: campaigns, Add: true}.Run(ctx)
+	if err != nil {
+		return fmt.Errorf("publish the campaigns in %s: %w", r.Campaigns, err)
+	}
+	tellAdded(log, r.Campaigns, done)
+	return nil
+}
+
+// tellAdded logs what a publish at start did, and what it left.
+func tellAdded(log *slog.Logger, dir string, done *stream.Publication) {
+	for _, c := range done.Changes {
+		if c.Written {
+			log.Info("campaign "+c.Did, "campaign", c.ID, "version", c.Version)
+		}
+	}
+	for _, why := range done.Refused {
+		log.Warn("a campaign file is not in force: what was published before stays", "directory", dir, "why", why)
+	}
+	for _, c := range done.Left {
+		log.Warn("a campaign is in force and not in the directory: it stays; `processor publish` withdraws it", "directory", dir, "campaign", c.ID, "version", c.Version)
+	}
 }
 
 // process is a worker with its store and its HTTP server.

@@ -5,7 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +14,6 @@ import (
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/kafka/kafkatest"
 	"github.com/stampede-rewards/stampede/internal/workload"
-	"github.com/stampede-rewards/stampede/pkg/campaign"
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
@@ -25,11 +24,13 @@ const campaignsDir = "../../deploy/campaigns"
 // installations counts them: each has topics and a group of its own.
 var installations int
 
-// installation is topics, a group and the campaigns.
+// installation is topics and a group.
 type installation struct {
 	judge.Case
 	t    *testing.T
 	args []string // of a processor
+
+	kafkaArgs []string // of every command
 }
 
 func newInstallation(t *testing.T, name string) *installation {
@@ -38,25 +39,31 @@ func newInstallation(t *testing.T, name string) *installation {
 	installations++
 	name = fmt.Sprintf("%s-%d", name, installations)
 	in := &installation{t: t, Case: judge.Case{Connection: kafka.Connection{Brokers: broker.Addresses()}, Group: name}}
-	var err error
-	if in.Campaigns, err = campaign.Load(os.DirFS(campaignsDir), "."); err != nil {
-		t.Fatal(err)
-	}
 	cl, err := in.Connection.Client(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	names := kafka.Topics{Events: name + "-events", Rewards: name + "-rewards", Changelog: name + "-changelog", DeadLetters: name + "-dead-letters"}
+	names := kafka.Topics{Events: name + "-events", Rewards: name + "-rewards", Changelog: name + "-changelog", DeadLetters: name + "-dead-letters", Campaigns: name + "-campaigns"}
 	if in.Topics, err = kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Names: names, Partitions: 6}); err != nil {
 		t.Fatal(err)
 	}
-	in.args = []string{
-		"--brokers", strings.Join(broker.Addresses(), ","), "--campaigns", campaignsDir, "--group", in.Group,
-		"--events-topic", names.Events, "--rewards-topic", names.Rewards, "--changelog-topic", names.Changelog, "--dead-letters-topic", names.DeadLetters,
-		"--commit-interval", "20ms", "--checkpoint-interval", "500ms",
+	in.kafkaArgs = []string{
+		"--brokers", strings.Join(broker.Addresses(), ","), "--events-topic", names.Events, "--rewards-topic", names.Rewards,
+		"--changelog-topic", names.Changelog, "--dead-letters-topic", names.DeadLetters, "--campaigns-topic", names.Campaigns,
 	}
+	in.args = append([]string{"--group", in.Group, "--commit-interval", "20ms", "--checkpoint-interval", "500ms"}, in.kafkaArgs...)
 	return in
+}
+
+// publish runs the publishing command on a directory of campaigns. Events that come before it are judged by none.
+func (in *installation) publish(dir string) string {
+	in.t.Helper()
+	out, err := exec.Command(binary, append([]string{"publish", dir}, in.kafkaArgs...)...).CombinedOutput() //nolint:gosec // our own words
+	if err != nil {
+		in.t.Fatalf("publish %s: %v\n%s", dir, err, out)
+	}
+	return string(out)
 }
 
 func (in *installation) processor(name string) *processor {
@@ -136,6 +143,7 @@ func TestExactlyOnceWhateverIsKilled(t *testing.T) {
 	random := rand.New(rand.NewPCG(drawn, 0))
 
 	in := newInstallation(t, "killed")
+	in.publish(campaignsDir)
 	observer, err := judge.Observe(in.Connection, in.Topics.Rewards.Name)
 	if err != nil {
 		t.Fatal(err)
@@ -189,6 +197,7 @@ func TestARestartAfterAKillDoesNotReadTheChangelog(t *testing.T) {
 		t.Skip("needs Apache Kafka")
 	}
 	in := newInstallation(t, "restarted")
+	in.publish(campaignsDir)
 	p := in.processor("a")
 	p.start()
 	p.kill() // before it has said anything

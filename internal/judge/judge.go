@@ -27,13 +27,13 @@ type Case struct {
 	Connection kafka.Connection
 	Topics     kafka.TopicsState
 	Group      string
-	Campaigns  *campaign.Set
 	Stores     []*state.Store // each partition's state is looked for in the one that is at the committed offset
 }
 
 // Verdict counts what was compared.
 type Verdict struct {
-	Events, Rewards, DeadLetters, Ledgers int
+	Events, Rewards, DeadLetters, Ledgers int     // ledgers and what is kept of campaigns
+	Told                                  int     // records that spoke to partitions: campaigns, ticks
 	InStores                              int     // partitions whose ledgers were compared with a store's
 	Committed                             []int64 // offsets of events, by partition
 	Uncommitted                           int64   // events behind them
@@ -41,8 +41,8 @@ type Verdict struct {
 
 // String is for a test's log.
 func (v Verdict) String() string {
-	return fmt.Sprintf("%d events (%d uncommitted), %d rewards, %d dead letters, %d ledgers, %d partitions found in stores",
-		v.Events, v.Uncommitted, v.Rewards, v.DeadLetters, v.Ledgers, v.InStores)
+	return fmt.Sprintf("%d events (%d uncommitted) and %d control records, %d rewards, %d dead letters, %d ledgers, %d partitions found in stores",
+		v.Events, v.Uncommitted, v.Told, v.Rewards, v.DeadLetters, v.Ledgers, v.InStores)
 }
 
 const (
@@ -70,6 +70,7 @@ func Judge(ctx context.Context, c Case) (Verdict, error) {
 			return v, err
 		}
 		v.Events += expected[n].events
+		v.Told += expected[n].told
 	}
 	if v.Uncommitted, err = c.Remaining(ctx); err != nil {
 		return v, err
@@ -160,10 +161,11 @@ func (c Case) committed(ctx context.Context) (map[int32]int64, error) {
 // outcome is what the engine makes of a partition's events.
 type outcome struct {
 	events  int
+	told    int
 	clock   int64
 	rewards []*kgo.Record
 	letters []letter
-	ledgers map[string][]byte
+	ledgers map[string][]byte // and what is kept of campaigns, under names that no user has
 }
 
 // letter is what a dead letter is compared by.
@@ -174,9 +176,10 @@ type letter struct {
 	Headers    []kgo.RecordHeader
 }
 
-// expect runs the engine alone over a partition's events.
+// expect runs the engine alone over a partition's events, with the campaigns that its log tells.
 func (c Case) expect(ctx context.Context, n int32, end int64) (*outcome, error) {
-	engine := campaign.NewEngine(c.Campaigns, 0)
+	inForce := campaign.NewInForce()
+	engine := campaign.NewEngine(inForce.Set(), 0)
 	var decoder campaign.Decoder
 	var event campaign.Event
 	ledgers := map[string]*campaign.Ledger{}
@@ -185,16 +188,31 @@ func (c Case) expect(ctx context.Context, n int32, end int64) (*outcome, error) 
 		o.letters = append(o.letters, letter{fmt.Sprint(r.Offset), string(why.Reason), r.Key, r.Value, r.Headers})
 	}
 	err := c.Connection.ReadCommitted(ctx, kafka.Span{Topic: c.Topics.Events.Name, Partition: n, End: end}, func(r *kgo.Record) (bool, error) {
-		o.events++
 		o.clock = max(o.clock, r.Timestamp.UnixMilli())
 		record := campaign.Record{Key: r.Key, Value: r.Value, Clock: o.clock}
 		for _, h := range r.Headers {
 			record.Headers = append(record.Headers, campaign.Header{Key: h.Key, Value: h.Value})
 		}
+		if campaign.IsControl(r.Key) {
+			o.told++
+			why := decoder.DecodeControl(&record, &event)
+			if why == nil {
+				var err error
+				if _, why, err = inForce.Apply(&event, o.clock); err != nil {
+					return false, err
+				}
+			}
+			if why != nil {
+				reject(r, why)
+			}
+			return true, nil
+		}
+		o.events++
 		if why := decoder.Decode(&record, &event); why != nil {
 			reject(r, why)
 			return true, nil
 		}
+		engine.Use(inForce.Set())
 		user := string([]byte(event.User))
 		l := ledgers[user]
 		if l == nil {
@@ -215,6 +233,9 @@ func (c Case) expect(ctx context.Context, n int32, end int64) (*outcome, error) 
 		if !l.Empty() {
 			o.ledgers[user] = l.Append(nil)
 		}
+	}
+	for _, s := range inForce.Stored() {
+		o.ledgers[s.Name] = s.Value
 	}
 	return o, err
 }
@@ -346,10 +367,11 @@ func (c Case) compareStores(n int32, o *outcome, committed int64, v *Verdict) er
 			continue
 		}
 		stored := map[string][]byte{}
-		if err := store.Each(n, func(user string, ledger []byte) error {
-			stored[user] = bytes.Clone(ledger)
+		keep := func(name string, value []byte) error {
+			stored[name] = bytes.Clone(value)
 			return nil
-		}); err != nil {
+		}
+		if err := errors.Join(store.Each(n, keep), stream.EachCampaign(store, n, keep)); err != nil {
 			return err
 		}
 		v.InStores++
@@ -364,7 +386,7 @@ func ledgerDifferences(want, got map[string][]byte) string {
 	lines := func(ledgers map[string][]byte) []string {
 		lines := make([]string, 0, len(ledgers))
 		for _, user := range slices.Sorted(maps.Keys(ledgers)) {
-			lines = append(lines, fmt.Sprintf("%s %x", user, ledgers[user]))
+			lines = append(lines, fmt.Sprintf("%q %x", user, ledgers[user]))
 		}
 		return lines
 	}

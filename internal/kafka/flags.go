@@ -25,11 +25,12 @@ type Flags struct {
 	RewardsTopic     string `env:"STAMPEDE_REWARDS_TOPIC" default:"rewards" placeholder:"NAME" help:"The topic of rewards (${default})."`
 	ChangelogTopic   string `env:"STAMPEDE_CHANGELOG_TOPIC" default:"changelog" placeholder:"NAME" help:"The topic of ledgers (${default})."`
 	DeadLettersTopic string `env:"STAMPEDE_DEAD_LETTERS_TOPIC" default:"dead-letters" placeholder:"NAME" help:"The topic of records that can't be processed (${default})."`
+	CampaignsTopic   string `env:"STAMPEDE_CAMPAIGNS_TOPIC" default:"campaigns" placeholder:"NAME" help:"The topic that says which campaigns are in force, for whoever publishes (${default})."`
 }
 
 // Topics is all topics and how they are made.
 func (f Flags) Topics() TopicsConfig {
 	cfg := f.EventsFlags.Topics()
-	cfg.Names = Topics{Events: f.EventsTopic, Rewards: f.RewardsTopic, Changelog: f.ChangelogTopic, DeadLetters: f.DeadLettersTopic}
+	cfg.Names = Topics{Events: f.EventsTopic, Rewards: f.RewardsTopic, Changelog: f.ChangelogTopic, DeadLetters: f.DeadLettersTopic, Campaigns: f.CampaignsTopic}
 	return cfg
 }

@@ -18,11 +18,12 @@ type Topics struct {
 	Rewards     string // default "rewards"
 	Changelog   string // default "changelog"
 	DeadLetters string // default "dead-letters"
+	Campaigns   string // default "campaigns"
 }
 
 func (t Topics) withDefaults() Topics {
 	for name, standard := range map[*string]string{
-		&t.Events: "events", &t.Rewards: "rewards", &t.Changelog: "changelog", &t.DeadLetters: "dead-letters",
+		&t.Events: "events", &t.Rewards: "rewards", &t.Changelog: "changelog", &t.DeadLetters: "dead-letters", &t.Campaigns: "campaigns",
 	} {
 		if *name == "" {
 			*name = standard
@@ -68,7 +69,7 @@ type Topic struct {
 
 // TopicsState is what the topics are like; a topic that was not asked for is zero.
 type TopicsState struct {
-	Events, Rewards, Changelog, DeadLetters Topic
+	Events, Rewards, Changelog, DeadLetters, Campaigns Topic
 }
 
 const (
@@ -76,6 +77,8 @@ const (
 	recordOverhead = 64 << 10
 	// LetterHeaderBytes is the room in the dead-letters topic's largest record for what is not the value.
 	LetterHeaderBytes = recordOverhead
+	// registeredBytes is room for the largest campaign in the registry.
+	registeredBytes = 1<<20 + recordOverhead
 	// smallestLetter is how much of a value one dead letter must be able to hold.
 	smallestLetter = 64 << 10
 
@@ -179,19 +182,38 @@ func (c TopicsConfig) deadLetters() spec {
 	}
 }
 
+// campaigns is the registry: what publishers compare with. It has one partition, so that a publish is read whole and in order.
+func (c TopicsConfig) campaigns() spec {
+	return spec{
+		name: c.Names.Campaigns, partitions: 1,
+		settings: map[string]string{
+			"cleanup.policy":    "compact",
+			"max.message.bytes": strconv.Itoa(registeredBytes),
+		},
+		required: []requirement{
+			exactly("cleanup.policy", "compact", "a campaign that has not changed for long would be deleted, and the next publish would take it for a new one"),
+			atLeastBytes("max.message.bytes", registeredBytes, "the largest campaign must fit in a record"),
+		},
+	}
+}
+
 // EnsureTopics makes the topics that are missing and checks those that exist. The error lists everything that is wrong with
 // any of them, and for each what to do.
 func EnsureTopics(ctx context.Context, cl *kgo.Client, cfg TopicsConfig) (TopicsState, error) {
 	cfg = cfg.withDefaults()
-	topics, err := ensure(ctx, cl, cfg, cfg.events(), cfg.rewards(), cfg.changelog(), cfg.deadLetters())
+	topics, err := ensure(ctx, cl, cfg, cfg.events(), cfg.rewards(), cfg.changelog(), cfg.deadLetters(), cfg.campaigns())
 	if err != nil {
 		return TopicsState{}, err
 	}
-	state := TopicsState{Events: topics[0], Rewards: topics[1], Changelog: topics[2], DeadLetters: topics[3]}
+	state := TopicsState{Events: topics[0], Rewards: topics[1], Changelog: topics[2], DeadLetters: topics[3], Campaigns: topics[4]}
 	if state.Changelog.Partitions != state.Events.Partitions {
 		return TopicsState{}, fmt.Errorf("topic %s has %d partitions and %s has %d: they must have the same number, a user's ledger is "+
 			"found under the partition of the user's events; delete %[3]s (it is rebuilt only by reading all events again) or make %[1]s anew with %[4]d partitions",
 			state.Events.Name, state.Events.Partitions, state.Changelog.Name, state.Changelog.Partitions)
+	}
+	if state.Campaigns.Partitions != 1 {
+		return TopicsState{}, fmt.Errorf("topic %s has %d partitions and must have one, so that a publish is read in the order in which it was written: "+
+			"delete it, it is made again, and publish your campaigns in versions that are higher than those in force", state.Campaigns.Name, state.Campaigns.Partitions)
 	}
 	return state, nil
 }
@@ -332,7 +354,7 @@ func number(value string) int64 {
 // BatchBytes bounds a producer's batches by what their topics take.
 func (s TopicsState) BatchBytes() kgo.Opt {
 	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
-		for _, t := range []Topic{s.Events, s.Rewards, s.Changelog, s.DeadLetters} {
+		for _, t := range []Topic{s.Events, s.Rewards, s.Changelog, s.DeadLetters, s.Campaigns} {
 			if t.Name == topic && topic != "" {
 				return t.MaxMessageBytes
 			}

@@ -41,10 +41,12 @@ type bench struct {
 	dirs       string
 }
 
-// newBench has an embedded broker of its own.
+// newBench has an embedded broker of its own, where the campaigns are published.
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	return newBenchWith(t, kafka.TopicsConfig{})
+	b := newBenchWith(t, kafka.TopicsConfig{})
+	b.publish()
+	return b
 }
 
 func newBenchWith(t *testing.T, topics kafka.TopicsConfig) *bench {
@@ -69,9 +71,10 @@ func newRealBench(t *testing.T) *bench {
 	name := func(topic string) string { return fmt.Sprintf("%s-%d", topic, benches.Load()) }
 	benches.Add(1)
 	b := newBenchOn(t, kafka.Connection{Brokers: broker.Addresses()}, kafka.TopicsConfig{Names: kafka.Topics{
-		Events: name("events"), Rewards: name("rewards"), Changelog: name("changelog"), DeadLetters: name("dead-letters"),
+		Events: name("events"), Rewards: name("rewards"), Changelog: name("changelog"), DeadLetters: name("dead-letters"), Campaigns: name("campaigns"),
 	}})
 	b.group = name("group")
+	b.publish()
 	return b
 }
 
@@ -95,6 +98,16 @@ func newBenchOn(t *testing.T, c kafka.Connection, topics kafka.TopicsConfig) *be
 	}
 	t.Cleanup(b.client.Close)
 	return b
+}
+
+// publish puts the bench's campaigns in force. What was produced before is judged by none.
+func (b *bench) publish() *stream.Publication {
+	b.Helper()
+	p, err := stream.Publish{Connection: b.connection, Topics: b.wanted, Campaigns: b.campaigns}.Run(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return p
 }
 
 // produce adds n events of the generator.
@@ -134,7 +147,7 @@ func (b *bench) start(dir string, change ...func(*stream.Config)) *worker {
 	b.Helper()
 	w := &worker{store: b.store(dir), metrics: stream.NewMetrics(), done: make(chan error, 1)}
 	cfg := stream.Config{
-		Connection: b.connection, Topics: b.wanted, Group: b.group, Campaigns: b.campaigns, Store: w.store,
+		Connection: b.connection, Topics: b.wanted, Group: b.group, Store: w.store,
 		Metrics: w.metrics, CommitInterval: 10 * time.Millisecond, CheckpointInterval: 300 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(b.Output(), nil)).With("worker", filepath.Base(dir)),
 	}
@@ -226,7 +239,7 @@ func (b *bench) processed() {
 
 // judged is what the judge is given.
 func (b *bench) judged() judge.Case {
-	return judge.Case{Connection: b.connection, Topics: b.topics, Group: b.group, Campaigns: b.campaigns}
+	return judge.Case{Connection: b.connection, Topics: b.topics, Group: b.group}
 }
 
 // judge compares everything with the engine; dirs are the stores of workers that have ended.

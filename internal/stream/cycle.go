@@ -124,7 +124,7 @@ func (s *session) commit(ctx context.Context) error {
 	for i, p := range touched {
 		p.committed(ends[i].Offset+1, now)
 		s.cfg.Metrics.observe(p.number, &p.tally, p.lag(), now)
-		s.status.committed(p.number, p.position.Input, p.lag(), &p.tally)
+		s.status.committed(p.number, p.position.Input, p.lag(), p.inForce.Running(p.position.Clock), &p.tally)
 		p.tally.reset()
 	}
 	s.cfg.Metrics.cycles.Inc()
@@ -172,6 +172,9 @@ func (s *session) transact(ctx context.Context, transaction state.TransactionID,
 		}
 		for _, e := range p.changed {
 			produce(s.records.ledger(p.number, e.user, e.encoded))
+		}
+		for _, c := range p.told {
+			produce(s.records.ledger(p.number, c.Name, c.Value))
 		}
 		end := s.records.position(p.number, positionRecord{p.next.Input, p.next.Clock, s.topics.Events.ID})
 		ends = append(ends, end)

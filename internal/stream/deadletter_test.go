@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/internal/workload"
+	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
 // Every broken record goes to the dead letters with its bytes and its reason, and every good one counts: the judge
@@ -21,6 +23,7 @@ func TestBrokenRecordsAmongGoodOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBenchWith(t, kafka.TopicsConfig{EventBytes: 32 << 20})
+	b.tellAt(workload.BrokenClock)
 	reasons := map[string]string{} // by place
 	good := 0
 	for _, row := range broken {
@@ -59,6 +62,26 @@ func TestBrokenRecordsAmongGoodOnes(t *testing.T) {
 			return true, nil
 		}); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// tellAt puts the campaigns in force at a time of the test's choice: the embedded broker keeps what it is given.
+func (b *bench) tellAt(clock time.Time) {
+	b.Helper()
+	cl, err := b.connection.Client(b.Context(), kgo.RecordPartitioner(kgo.ManualPartitioner()), b.topics.BatchBytes())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cl.Close()
+	for _, c := range b.campaigns.Campaigns() {
+		value := fmt.Appendf(nil, `{"specversion":"1.0","id":"1","source":"/test","type":%q,"time":"2026-01-01T00:00:00Z","data":%s}`,
+			campaign.TypePublished, c.Definition().Append(nil))
+		for n := range b.topics.Events.Partitions {
+			r := &kgo.Record{Topic: b.topics.Events.Name, Partition: n, Key: []byte(campaign.ControlKey), Value: value, Timestamp: clock}
+			if err := cl.ProduceSync(b.Context(), r).FirstErr(); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
 }

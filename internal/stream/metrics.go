@@ -31,6 +31,7 @@ type Metrics struct {
 	discards       prometheus.Counter
 
 	assigned, open, refused         prometheus.Gauge
+	inForce                         prometheus.Gauge
 	overlayBytes                    prometheus.Gauge
 	restores, restoredRecords       prometheus.Counter
 	journalReplayed, journalDropped prometheus.Counter
@@ -75,6 +76,7 @@ func NewMetrics() *Metrics {
 		assigned:        gauge("partitions_assigned", "Partitions that the group has assigned to this worker."),
 		open:            gauge("partitions_open", "Partitions that are processed. All that is assigned should be."),
 		refused:         gauge("partitions_refused", "Partitions that are not processed until somebody mends what the log says."),
+		inForce:         gauge("campaigns_in_force", "Campaigns that are published and not closed, in the partition that was told the most of them."),
 		overlayBytes:    gauge("overlay_bytes", "Ledgers in memory since the last checkpoint."),
 		restores:        counter("restores_total", "Partitions brought up to date by the changelog."),
 		restoredRecords: counter("changelog_records_read_total", "Records of the changelog that were read for it."),
@@ -88,7 +90,7 @@ func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.events, m.eventBytes, m.decisions, m.rewards, m.deadLetters, m.unknownZones, m.newUsers, m.splitUsers, m.lag,
 		m.eventLatency, m.rewardLatency, m.cycles, m.cycleSeconds, m.prepareSeconds, m.commitSeconds, m.discards,
-		m.assigned, m.open, m.refused, m.overlayBytes, m.restores, m.restoredRecords, m.journalReplayed, m.journalDropped, m.quarantined,
+		m.assigned, m.open, m.refused, m.inForce, m.overlayBytes, m.restores, m.restoredRecords, m.journalReplayed, m.journalDropped, m.quarantined,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/pkg/campaign"
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
@@ -23,6 +24,7 @@ type opening struct {
 	done   chan struct{}
 
 	position state.Position
+	inForce  *campaign.InForce
 	err      error // a *RefusedError, fatal, or one that a new client may mend
 }
 

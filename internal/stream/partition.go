@@ -14,6 +14,7 @@ import (
 // last checkpoint. Within a cycle one goroutine works on it.
 type partition struct {
 	number   int32
+	inForce  *campaign.InForce
 	engine   *campaign.Engine
 	decoder  campaign.Decoder
 	event    campaign.Event
@@ -23,6 +24,7 @@ type partition struct {
 	position state.Position
 
 	overlay      map[string]*entry
+	untold       map[string][]byte // what the log has told of campaigns since the last checkpoint, by name
 	overlayBytes int64
 	checkpointAt time.Time
 	checkpointed int64 // the input offset of the last checkpoint
@@ -30,8 +32,9 @@ type partition struct {
 	// What this cycle has brought so far.
 	next          state.Position // the position behind the records applied
 	highWatermark int64
-	changed       []*entry      // ledgers changed in this cycle, in the order of their first change
-	outputs       []*kgo.Record // rewards and dead letters, in order
+	changed       []*entry          // ledgers changed in this cycle, in the order of their first change
+	told          []campaign.Stored // of campaigns, in order
+	outputs       []*kgo.Record     // rewards and dead letters, in order
 	tally         tally
 
 	neighbours []int32 // partitions in which a new user is looked for: see isElsewhere
@@ -59,11 +62,13 @@ func (p *partition) apply(records []*kgo.Record, highWatermark int64) error {
 		if r.Offset < p.next.Input {
 			return fmt.Errorf("BUG: events/%d@%d was delivered, the position is %d", p.number, r.Offset, p.next.Input)
 		}
+		p.next.Input = r.Offset + 1
+		if r.Attrs.IsControl() { // the end of a transaction: it moves the position, and no clock
+			continue
+		}
 		if err := p.applyOne(r); err != nil {
 			return fmt.Errorf("apply events/%d@%d: %w", p.number, r.Offset, err)
 		}
-		p.next.Input = r.Offset + 1
-		p.tally.record(r.Timestamp.UnixMilli(), len(r.Value))
 	}
 	p.highWatermark = highWatermark
 	return nil
@@ -76,6 +81,10 @@ func (p *partition) applyOne(r *kgo.Record) error {
 	for _, h := range r.Headers {
 		p.record.Headers = append(p.record.Headers, campaign.Header{Key: h.Key, Value: h.Value})
 	}
+	if campaign.IsControl(r.Key) {
+		return p.control(r)
+	}
+	p.tally.record(r.Timestamp.UnixMilli(), len(r.Value))
 	if rejection := p.decoder.Decode(&p.record, &p.event); rejection != nil {
 		p.reject(r, rejection)
 		return nil
@@ -84,6 +93,7 @@ func (p *partition) applyOne(r *kgo.Record) error {
 	if err != nil {
 		return err
 	}
+	p.engine.Use(p.inForce.Set())
 	result := p.engine.Apply(e.ledger, &p.event, p.next.Clock)
 	if result.Rejection != nil {
 		p.reject(r, result.Rejection)
@@ -97,6 +107,24 @@ func (p *partition) applyOne(r *kgo.Record) error {
 		e.changed = true
 		p.changed = append(p.changed, e)
 	}
+	return nil
+}
+
+// control applies a record that speaks to the partition: from the next one on, the engine works with what it says (L1).
+func (p *partition) control(r *kgo.Record) error {
+	if rejection := p.decoder.DecodeControl(&p.record, &p.event); rejection != nil {
+		p.reject(r, rejection)
+		return nil
+	}
+	changed, rejection, err := p.inForce.Apply(&p.event, p.next.Clock)
+	if err != nil {
+		return err
+	}
+	if rejection != nil {
+		p.reject(r, rejection)
+		return nil //nolint:nilerr // a rejection is an outcome
+	}
+	p.told = append(p.told, changed...)
 	return nil
 }
 
@@ -147,7 +175,7 @@ func (p *partition) lag() int64 { return max(0, p.highWatermark-p.next.Input) }
 
 // prepare encodes the ledgers that this cycle changed, each once, and returns the journal's entry.
 func (p *partition) prepare(transaction state.TransactionID) state.Prepared {
-	changes := make([]state.Change, len(p.changed))
+	changes := make([]state.Change, len(p.changed), len(p.changed)+len(p.told))
 	for i, e := range p.changed {
 		p.overlayBytes -= 2 * int64(len(e.encoded))
 		if e.ledger.Empty() {
@@ -158,6 +186,9 @@ func (p *partition) prepare(transaction state.TransactionID) state.Prepared {
 		p.overlayBytes += 2 * int64(len(e.encoded))
 		changes[i] = state.Change{User: e.user, Ledger: e.encoded}
 	}
+	for _, c := range p.told {
+		changes = append(changes, state.Change{User: c.Name, Ledger: c.Value})
+	}
 	return state.Prepared{Partition: p.number, Transaction: transaction, Position: p.next, Changes: changes}
 }
 
@@ -167,6 +198,11 @@ func (p *partition) committed(changelog int64, now time.Time) {
 	for _, e := range p.changed {
 		e.changed, e.dirty = false, true
 	}
+	for _, c := range p.told {
+		p.overlayBytes += int64(len(c.Value) - len(p.untold[c.Name]))
+		p.untold[c.Name] = c.Value
+	}
+	p.told = p.told[:0]
 	p.next.Changelog, p.next.CaughtUp = changelog, now.UnixMilli()
 	p.position = p.next
 	p.changed, p.outputs = p.changed[:0], p.outputs[:0]
@@ -183,10 +219,14 @@ func (p *partition) checkpoint() error {
 			changes = append(changes, state.Change{User: e.user, Ledger: e.encoded})
 		}
 	}
+	for name, value := range p.untold {
+		changes = append(changes, state.Change{User: name, Ledger: value})
+	}
 	if err := p.store.Checkpoint(p.number, p.position, changes); err != nil {
 		return fmt.Errorf("checkpoint events/%d: %w", p.number, err)
 	}
 	clear(p.overlay)
+	clear(p.untold)
 	p.overlayBytes, p.checkpointed = 0, p.position.Input
 	return nil
 }

@@ -152,7 +152,9 @@ func (s *session) startOpening(n int32, c committed) {
 	s.opening[n] = o
 	go func() {
 		defer close(o.done)
-		o.position, o.err = s.opener.open(ctx, n, c)
+		if o.position, o.err = s.opener.open(ctx, n, c); o.err == nil {
+			o.inForce, o.err = s.opener.campaigns(n)
+		}
 		s.mu.Lock()
 		s.opened = append(s.opened, o)
 		s.mu.Unlock()
@@ -192,7 +194,7 @@ func (s *session) takeIn() error {
 		}
 		s.partitions[o.number] = s.newPartition(o)
 		resume = append(resume, o.number)
-		s.status.opened(o.number, o.position.Input)
+		s.status.opened(o.number, o.position.Input, o.inForce.Running(o.position.Clock))
 	}
 	s.opened = nil
 	if len(resume) > 0 {

@@ -85,6 +85,7 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // an offset that is gone is lost events: never continue in silence
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // a transaction's marker is no event, but the position passes it: else a partition would lag for ever
 		kgo.FetchMaxBytes(fetchBytes),
 		kgo.FetchMaxWait(fetchWait),
 		kgo.SessionTimeout(sessionTimeout),
@@ -233,10 +234,12 @@ func (s *session) shut() {
 func (s *session) newPartition(o *opening) *partition {
 	p := &partition{
 		number: o.number, position: o.position, next: o.position, checkpointed: o.position.Input,
-		engine:  campaign.NewEngine(s.cfg.Campaigns, s.cfg.Topics.LedgerBytes),
+		inForce: o.inForce,
+		engine:  campaign.NewEngine(o.inForce.Set(), s.cfg.Topics.LedgerBytes),
 		store:   s.cfg.Store,
 		records: s.records,
 		overlay: map[string]*entry{},
+		untold:  map[string][]byte{},
 		tally:   newTally(),
 		// Checkpoints of the partitions are spread over the interval.
 		checkpointAt: time.Now().Add(s.cfg.CheckpointInterval * time.Duration(o.number%8+1) / 8),

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
 // Status is how a worker is doing, for a terminal and for /readyz.
@@ -17,6 +15,7 @@ type Status struct {
 	Events   int64           // committed since the worker began
 	Rewards  int64           // the same
 	Lag      int64           // records of the open partitions that wait
+	InForce  int             // campaigns that are not closed, of the partition that has the most
 	Rejected int64           // records that went to the dead letters
 	Overlay  int64           // bytes of ledgers in memory
 	Latency  LatencySnapshot // event's arrival at the broker to its commit
@@ -46,6 +45,7 @@ type status struct {
 	refusals   map[int32]error
 	inputs     map[int32]int64
 	lags       map[int32]int64
+	inForce    map[int32]int // campaigns
 	events     int64
 	rewards    int64
 	rejections int64
@@ -62,7 +62,7 @@ func (s *status) sessionEnded() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.assignment, s.refusals = map[int32]bool{}, map[int32]error{}
-	s.inputs, s.lags = map[int32]int64{}, map[int32]int64{}
+	s.inputs, s.lags, s.inForce = map[int32]int64{}, map[int32]int64{}, map[int32]int{}
 	s.gauges()
 }
 
@@ -83,15 +83,16 @@ func (s *status) revoked(numbers []int32) {
 		delete(s.refusals, n)
 		delete(s.inputs, n)
 		delete(s.lags, n)
+		delete(s.inForce, n)
 		s.metrics.forget(n)
 	}
 	s.gauges()
 }
 
-func (s *status) opened(n int32, input int64) {
+func (s *status) opened(n int32, input int64, inForce int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.inputs[n] = input
+	s.inputs[n], s.inForce[n] = input, inForce
 	s.ready = true
 	s.gauges()
 }
@@ -103,10 +104,11 @@ func (s *status) refused(n int32, why error) {
 	s.gauges()
 }
 
-func (s *status) committed(n int32, input, lag int64, t *tally) {
+func (s *status) committed(n int32, input, lag int64, inForce int, t *tally) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.inputs[n], s.lags[n] = input, lag
+	s.inputs[n], s.lags[n], s.inForce[n] = input, lag, inForce
+	s.metrics.inForce.Set(float64(s.mostInForce()))
 	s.events += int64(t.records)
 	for _, rewards := range t.rewards {
 		s.rewards += int64(rewards)
@@ -127,6 +129,16 @@ func (s *status) gauges() {
 	s.metrics.assigned.Set(float64(len(s.assignment)))
 	s.metrics.open.Set(float64(len(s.inputs)))
 	s.metrics.refused.Set(float64(len(s.refusals)))
+	s.metrics.inForce.Set(float64(s.mostInForce()))
+}
+
+// mostInForce is of the partition that was told the most: the others are about to be.
+func (s *status) mostInForce() int {
+	most := 0
+	for _, n := range s.inForce {
+		most = max(most, n)
+	}
+	return most
 }
 
 func (s *status) everReady() bool {
@@ -143,6 +155,7 @@ func (w *Worker) Status() Status {
 	st := Status{
 		Assigned: len(s.assignment), Open: len(s.inputs), Events: s.events, Rewards: s.rewards, Rejected: s.rejections,
 		Overlay: s.overlay, Latency: LatencySnapshot{s.metrics.eventLatency.snapshot()}, Inputs: maps.Clone(s.inputs),
+		InForce: s.mostInForce(),
 	}
 	for _, lag := range s.lags {
 		st.Lag += lag
@@ -152,6 +165,3 @@ func (w *Worker) Status() Status {
 	}
 	return st
 }
-
-// Campaigns returns the campaigns in force.
-func (w *Worker) Campaigns() []*campaign.Campaign { return w.cfg.Campaigns.Campaigns() }

@@ -32,6 +32,7 @@ func TestEveryKindOfGoal(t *testing.T) {
 	if b.campaigns, err = campaign.Load(os.DirFS("testdata"), "campaigns"); err != nil {
 		t.Fatal(err)
 	}
+	b.publish()
 	for range 3 {
 		b.produce(2500)
 		b.end(b.work("a"))

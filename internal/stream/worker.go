@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
-	"github.com/stampede-rewards/stampede/pkg/campaign"
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
@@ -21,9 +20,8 @@ import (
 type Config struct {
 	Connection kafka.Connection
 	Topics     kafka.TopicsConfig
-	Campaigns  *campaign.Set // in force; required
-	Store      *state.Store  // required; the worker writes to it, its owner closes it
-	Group      string        // the consumer group, default "stampede"
+	Store      *state.Store // required; the worker writes to it, its owner closes it
+	Group      string       // the consumer group, default "stampede"
 	// Instance names this member of the group for ever, so that a restart moves no partition. Default the store's id.
 	Instance string
 

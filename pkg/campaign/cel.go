@@ -91,6 +91,7 @@ func (p *predicate) constant() bool { return !p.event && !p.user }
 
 // valueExpression is what of an event counts: a number for a sum; a text, a whole number or a truth for a distinct.
 type valueExpression struct {
+	source  string
 	program cel.Program
 	native  nativeValue // nil where it is more than a field
 	user    bool
@@ -102,7 +103,7 @@ func compileValueExpression(source string) (*valueExpression, []exprError) {
 	if mistakes != nil {
 		return nil, mistakes
 	}
-	v := &valueExpression{program: program, user: looksAt(checked, "user")}
+	v := &valueExpression{source: source, program: program, user: looksAt(checked, "user")}
 	if s := shapeOf(checked.NativeRep().Expr()); s != nil && s.operator == opField {
 		v.native = compileValue(s)
 	}

@@ -25,7 +25,9 @@
 //
 // scenario.go is how authors test their campaigns.
 //
-// Campaigns come in through load.go, spec.go and yaml.go, which report every mistake of every file at once (mistake.go).
+// Campaigns come in through load.go, spec.go and yaml.go, which report every mistake of every file at once (mistake.go). definition.go is a
+// campaign as it travels through the log, in_force.go the campaigns of one partition as its log has told them (L1, L2), raises.go what a
+// raised lateness leaves as it was (E3).
 //
 // # Using it
 //

@@ -54,6 +54,9 @@ func NewEngine(set *Set, maxLedgerBytes int) *Engine {
 	return &Engine{set: set, maxLedgerBytes: maxLedgerBytes}
 }
 
+// Use puts other campaigns in force.
+func (e *Engine) Use(set *Set) { e.set = set }
+
 // TellDetails makes the engine say which field an expression failed on, for people who look at decisions. It takes longer, and changes no
 // decision.
 func (e *Engine) TellDetails() { e.details = true }
@@ -136,7 +139,7 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 	case ev.Time < c.Starts || ev.Time >= c.Ends:
 		e.decide(c, Outside, "")
 		return
-	case e.tooLate(ev, c.Late, clock):
+	case e.tooLate(ev, c.latenessAt(ev.Time), clock):
 		e.decide(c, TooLate, "")
 		return
 	}
@@ -410,7 +413,7 @@ func (l *Ledger) tidy(c *Campaign, p *progress) {
 
 // remembers says whether an event was processed before (E3), after forgetting what the clock makes too late.
 func (e *Engine) remembers(l *Ledger, id fingerprint, clock int64) bool {
-	return l.seen.hasInTime(id, clock, e.set.lateness.Milliseconds())
+	return l.seen.hasInTime(id, clock, e.set)
 }
 
 // remember notes an event, and drops what no event in time can meet any more. (Both only here: a record that changes
@@ -422,13 +425,15 @@ func (e *Engine) remember(l *Ledger, ev *Event, id fingerprint, clock int64) {
 
 // forget drops what no event that is still in time can ask for.
 func (e *Engine) forget(l *Ledger, clock int64) {
-	l.seen.forget(clock, e.set.lateness.Milliseconds())
+	l.seen.forget(clock, e.set)
 	l.profile.forget(msToNs(clock)-int64(e.set.lateness), e.set.firstOpenDay(clock))
 }
 
-// tooLate is rule E4.
+// tooLate is rule E4, for a campaign's lateness or for the largest, which holds for an event that happened before it was raised as it was
+// then (E3).
 func (e *Engine) tooLate(ev *Event, lateness time.Duration, clock int64) bool {
-	return clock-lateness.Milliseconds() > floorDiv(ev.Time, int64(time.Millisecond))
+	at := floorDiv(ev.Time, int64(time.Millisecond))
+	return clock-min(lateness, e.set.latenessAt(at)).Milliseconds() > at
 }
 
 // civil reads the user's wall clock at an event, rule T1: the event's zone, else its offset, else the user's zone, else the

@@ -54,10 +54,13 @@ const (
 	ReasonNotACloudEvent Reason = "not_a_cloudevent"
 	ReasonBadTime        Reason = "bad_time"
 	ReasonSubjectDiffers Reason = "subject_differs"
-	ReasonFuture         Reason = "future"          // E5
-	ReasonUnknownControl Reason = "unknown_control" // campaigns.md, section 6
-	ReasonBadControl     Reason = "bad_control"     // a control event whose data are not what its type asks for
-	ReasonLedgerFull     Reason = "ledger_full"     // E7
+	ReasonFuture         Reason = "future"             // E5
+	ReasonUnknownControl Reason = "unknown_control"    // campaigns.md, section 6
+	ReasonBadControl     Reason = "bad_control"        // a control event whose data are not what its type asks for
+	ReasonNotRaised      Reason = "version_not_raised" // L1: a publish of a campaign in a version that is not above the one in force
+	ReasonNeedsRestart   Reason = "needs_restart"      // L2: what counts is changed, and the version does not say on_change: restart
+	ReasonClosed         Reason = "campaign_closed"    // a publish of a campaign that is closed (T4): its id is not used again
+	ReasonLedgerFull     Reason = "ledger_full"        // E7
 )
 
 // Rejection says why a record can't be processed.
@@ -76,13 +79,17 @@ type Decoder struct {
 	document document
 }
 
+func (d *Decoder) most() int {
+	if d.MaxBytes == 0 {
+		return DefaultEventBytes
+	}
+	return d.MaxBytes
+}
+
 // Decode reads a record into ev. A rejection says what is wrong with it.
 func (d *Decoder) Decode(rec *Record, ev *Event) *Rejection {
 	*ev = Event{}
-	most := d.MaxBytes
-	if most == 0 {
-		most = DefaultEventBytes
-	}
+	most := d.most()
 	switch {
 	case len(rec.Key) == 0:
 		return &Rejection{ReasonNoKey, "the record has no key: it must be the user's id"}

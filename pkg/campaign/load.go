@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -17,7 +18,11 @@ type Set struct {
 	byKey     map[uint64]*Campaign
 	watching  []*Campaign   // those with a `none`, by id
 	lateness  time.Duration // the largest of any campaign: how long events are remembered (E3)
+	raises    raises        // of lateness
 }
+
+// ErrNoCampaign means that a directory has no campaign that could be in force.
+var ErrNoCampaign = errors.New("no campaign")
 
 // maxCampaignFiles bounds a directory of campaigns.
 const maxCampaignFiles = 10_000
@@ -77,7 +82,7 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 		return nil, l.mistakes
 	}
 	if len(l.campaigns) == 0 {
-		return nil, fmt.Errorf("no campaign in %s: a campaign is a file that ends in .yaml, and one with `parameters` is in force where a sponsor's file orders it", dir)
+		return nil, fmt.Errorf("%w in %s: a campaign is a file that ends in .yaml, and one with `parameters` is in force where a sponsor's file orders it", ErrNoCampaign, dir)
 	}
 	return NewSet(l.campaigns)
 }
@@ -105,7 +110,7 @@ func NewSet(campaigns []*Campaign) (*Set, error) {
 	slices.SortFunc(s.campaigns, func(a, b *Campaign) int { return strings.Compare(a.ID, b.ID) })
 	for _, c := range s.campaigns {
 		if other := s.byKey[c.key]; other != nil {
-			return nil, fmt.Errorf("campaigns `%s` and `%s` can't be in force together: ledgers could not tell them apart; give one another id", other.ID, c.ID)
+			return nil, errSameKey(other, c)
 		}
 		s.byKey[c.key] = c
 		s.lateness = max(s.lateness, c.Late)
@@ -145,6 +150,10 @@ func (s *Set) firstOpenDay(clock int64) Day {
 	return first
 }
 
+func errSameKey(a, b *Campaign) error {
+	return fmt.Errorf("campaigns `%s` and `%s` can't be in force together: ledgers could not tell them apart; give one another id", a.ID, b.ID)
+}
+
 // Campaigns returns the campaigns in force, by id.
 func (s *Set) Campaigns() []*Campaign { return slices.Clone(s.campaigns) }
 
@@ -156,6 +165,10 @@ func (s *Set) Warnings() Mistakes {
 	}
 	return all
 }
+
+// latenessAt is the largest lateness for an event by its time (Unix ms): one that happened before a publish raised it is judged by what
+// it was, because a duplicate of it may have been forgotten by then (E3).
+func (s *Set) latenessAt(at int64) time.Duration { return s.raises.bound(at, s.lateness) }
 
 // Lateness returns the largest lateness of the campaigns in force.
 func (s *Set) Lateness() time.Duration { return s.lateness }

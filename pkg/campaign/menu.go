@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -239,6 +240,9 @@ type order struct {
 	items   []orderItem
 }
 
+// maxOrderVersion bounds the version of a sponsor's file: it is added to a campaign's.
+const maxOrderVersion = math.MaxInt32 / 2
+
 // orderItem is one campaign of a sponsor.
 type orderItem struct {
 	at           ast.Node
@@ -246,6 +250,7 @@ type orderItem struct {
 	set          map[string]string
 	places       map[string]ast.Node // of the values in set
 	starts, ends ast.Node
+	from, until  string // what stands there
 }
 
 // parseOrder reads a sponsor's file and returns its campaigns, made from the dishes on the menu. All mistakes are returned.
@@ -259,7 +264,7 @@ func parseOrder(file string, src []byte, menu map[string]*dish) ([]*Campaign, Mi
 					r.wrong(n, "%s is no id: use a-z, 0-9 and -, at most 63 of them, not beginning or ending with -", describe(n))
 				}
 			}},
-			{"version", "a whole number, raised with every change", true, wholeNumber(&o.version, 1, math.MaxInt32/2)},
+			{"version", "a whole number, raised with every change", true, wholeNumber(&o.version, 1, maxOrderVersion)},
 			{"covers", "who may take part: CEL over `user`, for example user.employer == \"acme\"", true, condition(&o.covers)},
 			{"campaigns", "what it orders from the menu, a list", true, func(r *reader, n ast.Node) {
 				r.items(n, "campaigns", func(item ast.Node) { o.items = append(o.items, readOrderItem(r, item)) })
@@ -293,14 +298,13 @@ func readOrderItem(r *reader, n ast.Node) orderItem {
 				item.set[keyOf(pair)], item.places[keyOf(pair)] = v, pair.Value
 			}
 		}},
-		{"starts", "when it starts for this sponsor", false, func(_ *reader, n ast.Node) { item.starts = n }},
-		{"ends", "when it ends for this sponsor, not included", false, func(_ *reader, n ast.Node) { item.ends = n }},
+		{"starts", "when it starts for this sponsor", false, func(r *reader, n ast.Node) { item.starts = n; text(&item.from)(r, n) }},
+		{"ends", "when it ends for this sponsor, not included", false, func(r *reader, n ast.Node) { item.ends = n; text(&item.until)(r, n) }},
 	})
 	return item
 }
 
-// campaign makes one campaign that the sponsor ordered: its id is SPONSOR.CAMPAIGN, its version the sum of both, so that it rises
-// with either.
+// campaign makes one campaign that the sponsor ordered, from the definition that a publish would send.
 func (o *order) campaign(r *reader, item *orderItem, menu map[string]*dish) *Campaign {
 	d := menu[item.use]
 	if d == nil {
@@ -334,33 +338,31 @@ func (o *order) campaign(r *reader, item *orderItem, menu map[string]*dish) *Cam
 	if len(r.mistakes) > 0 {
 		return nil
 	}
-	c, mistakes := Parse(d.file, d.filled(values))
-	if mistakes != nil {
-		r.wrong(item.at, "with these parameters `%s` is wrong: %s", item.use, mistakes[0].Message)
-		return nil
+	c, err := o.definition(item, string(d.filled(values))).compile(d.file)
+	if err == nil {
+		return c
 	}
-	c.ID = o.sponsor + "." + c.ID
-	c.Sponsor, c.Version = o.sponsor, c.Version+o.version
-	c.key = campaignKey(c.ID)
-	if item.starts != nil {
-		c.Starts = r.instant(item.starts, c.zone, math.MinInt64)
+	part := ""
+	if wrong := (*definitionMistake)(nil); errors.As(err, &wrong) {
+		part = wrong.part
 	}
-	if item.ends != nil {
-		c.Ends = r.instant(item.ends, c.zone, math.MaxInt64)
+	switch part {
+	case "starts":
+		r.wrong(item.starts, "%v", err)
+	case "ends":
+		r.wrong(item.ends, "%v", err)
+	case "source":
+		r.wrong(item.at, "with these parameters `%s` is wrong: %v", item.use, err)
+	default:
+		r.wrong(item.at, "%v", err)
 	}
-	if c.Ends <= c.Starts {
-		r.wrong(item.at, "`%s` would end before it starts", item.use)
+	return nil
+}
+
+// definition is one campaign of the order, as it travels through the log.
+func (o *order) definition(item *orderItem, source string) Definition {
+	return Definition{
+		Language: Language, Source: source,
+		Sponsor: o.sponsor, Version: o.version, Covers: o.covers.source, Starts: item.from, Ends: item.until,
 	}
-	who := o.covers.source
-	if c.eligible != nil {
-		who = "(" + who + ") && (" + c.eligible.source + ")"
-	}
-	joined, wrong := compilePredicate(who)
-	if wrong != nil {
-		r.wrong(item.at, "`covers` and the campaign's `eligible` together: %s", wrong[0].Message)
-		return nil
-	}
-	c.eligible = joined
-	c.looksAtUser = c.asksUser()
-	return c
 }

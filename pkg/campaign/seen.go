@@ -32,10 +32,11 @@ func fingerprintOf(scratch *[]byte, source, id string) fingerprint {
 // seen remembers a user's recent events, sorted by time: the events that would still be in time if they came again (E3).
 type seen []sighting
 
-// hasInTime says whether an event is remembered: it was seen, and clock <= time + lateness (all ms) still holds for it.
-func (s seen) hasInTime(id fingerprint, clock, lateness int64) bool {
+// hasInTime says whether an event is remembered: it was seen, and clock <= time + lateness (all ms) still holds for it. The lateness is
+// that of the event's time.
+func (s seen) hasInTime(id fingerprint, clock int64, in *Set) bool {
 	for i := range s {
-		if s[i].id == id && clock <= s[i].at+lateness {
+		if s[i].id == id && clock <= s[i].at+in.latenessAt(s[i].at).Milliseconds() {
 			return true
 		}
 	}
@@ -51,11 +52,11 @@ func (s *seen) add(at int64, id fingerprint) {
 	*s = slices.Insert(*s, i, sighting{at, id})
 }
 
-// forget drops what is too late by the clock (Unix ms) even for the largest lateness (ms): remembered is what has
-// clock <= time + lateness.
-func (s *seen) forget(clock, lateness int64) {
+// forget drops what is too late by the clock (Unix ms) even for the largest lateness: remembered is what has
+// clock <= time + lateness. An earlier event never has the larger lateness, so those to drop are the first.
+func (s *seen) forget(clock int64, in *Set) {
 	n := 0
-	for n < len(*s) && clock > (*s)[n].at+lateness {
+	for n < len(*s) && clock > (*s)[n].at+in.latenessAt((*s)[n].at).Milliseconds() {
 		n++
 	}
 	if n > 0 {

@@ -38,12 +38,17 @@ type Campaign struct {
 	eligible  *predicate    // nil: everybody
 	goal      *goal
 
-	epoch     uint64 // how often a version has let progress begin anew (L2)
-	since     int64  // the clock at which it came in force, Unix ms
-	withdrawn bool   // it ends because it was withdrawn (L1)
-
 	looksAtUser bool     // an expression does
 	warnings    Mistakes // what is right and surely not meant
+
+	definition Definition // what the campaign was made from
+	restart    bool       // on_change: restart (L2)
+
+	// What InForce tells of it.
+	since     int64  // the clock at which its first version came in force, Unix ms
+	epoch     uint64 // how often a restart has let the users' progress begin anew
+	raises    raises // of its lateness
+	withdrawn bool   // that is why it ends
 }
 
 // RewardTerms is what a campaign promises: the `reward` of its file.
@@ -74,13 +79,14 @@ func Parse(file string, src []byte) (*Campaign, Mistakes) {
 	c.looksAtUser = c.asksUser()
 	r.warnings.sort()
 	c.warnings = r.warnings
+	c.definition = Definition{Language: Language, Source: string(src)}
 	return c, nil
 }
 
 // read reads the top of a campaign file. The dates wait until the zone is known.
 func (c *Campaign) read(r *reader, n ast.Node) {
 	var starts, ends, rewards, goalAt ast.Node
-	repeat, enrol := "once", "automatic"
+	repeat, enrol, onChange := "once", "automatic", ""
 	r.fields(n, "a campaign", []field{
 		{"campaign", "its id, small letters, digits and `-`, for example `campaign: five-days-of-logging`", true, c.readID},
 		{"version", "a whole number, raised with every change, for example `version: 1`", true, wholeNumber(&c.Version, 1, math.MaxInt32)},
@@ -97,9 +103,10 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 		{"limits", "how often a user can be rewarded", false, c.readLimits},
 		{"reward", "what the user gets, for example `reward: {kind: gift_card, amount: 25.00 USD}`", true, func(_ *reader, n ast.Node) { rewards = n }},
 		{"parameters", "what sponsors may set, which makes the campaign a dish on a menu", false, func(*reader, ast.Node) {}},
+		{"on_change", "`restart`, where this version changes what counts and the users are to begin anew", false, oneOf(&onChange, "restart")},
 		{"enrol", "`automatic`, or `opt_in` where users say that they take part", false, oneOf(&enrol, "automatic", "opt_in")},
 	})
-	c.Always, c.OptIn = repeat == "always", enrol == "opt_in"
+	c.Always, c.OptIn, c.restart = repeat == "always", enrol == "opt_in", onChange == "restart"
 	if rewards != nil {
 		c.readRewards(r, rewards)
 	}
@@ -309,13 +316,10 @@ func (r *reader) appendJSON(dst []byte, n ast.Node, depth int) []byte {
 // instant reads a date (its start in the zone) or an RFC 3339 instant; outside is what a mistake leaves behind.
 func (r *reader) instant(n ast.Node, z *zone, outside int64) int64 {
 	s, _ := scalar(n)
-	if t, err := time.Parse(time.DateOnly, s); err == nil && t.Year() >= 1900 && t.Year() <= 2200 {
-		return z.startOf(DayOf(t.Date()))
+	if at, ok := parseInstant(s, z); ok {
+		return at
 	}
-	if ns, _, err := parseTime(s); err == nil {
-		return ns
-	}
-	r.wrong(n, "write a date such as 2026-01-01 or an instant such as 2026-01-01T09:00:00-05:00, not %s", describe(n))
+	r.wrong(n, "%s", notAnInstant(describe(n)))
 	return outside
 }
 

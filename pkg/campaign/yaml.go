@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -36,6 +37,10 @@ type field struct {
 func (r *reader) document(src []byte) ast.Node {
 	if len(src) > maxFileBytes {
 		r.add(1, 1, "the file has %d bytes, at most %d are read: one campaign a file", len(src), maxFileBytes)
+		return nil
+	}
+	if !utf8.Valid(src) {
+		r.add(1, 1, "the file is not UTF-8: save it as UTF-8")
 		return nil
 	}
 	f, err := parser.ParseBytes(src, 0)

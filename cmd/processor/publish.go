@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/stream"
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+)
+
+// publish makes what is in force what a directory says (L1): new campaigns, higher versions, withdrawals.
+type publish struct {
+	kafka.Flags
+	Dir         string `arg:"" type:"existingdir" help:"The directory of campaign files."`
+	DryRun      bool   `help:"Only say what would be done."`
+	WithdrawAll bool   `help:"The directory is meant to have no campaign: withdraw every one that is in force."`
+}
+
+// errRefused means that a dry run found what a publish would refuse; it has been told.
+var errRefused = errors.New("nothing would be published: mend what is told above")
+
+// Run is called by main.
+func (p *publish) Run(ctx context.Context) error {
+	campaigns, err := campaign.Load(os.DirFS(p.Dir), ".")
+	switch {
+	case errors.Is(err, campaign.ErrNoCampaign) && p.WithdrawAll:
+		if campaigns, err = campaign.NewSet(nil); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case p.WithdrawAll:
+		return fmt.Errorf("%s has campaigns, and --withdraw-all is for a directory without one: leave it out to publish them", p.Dir)
+	}
+	connection, err := p.Connection()
+	if err != nil {
+		return err
+	}
+	done, err := stream.Publish{Connection: connection, Topics: p.Topics(), Campaigns: campaigns, DryRun: p.DryRun}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range done.Changes {
+		if p.DryRun && c.Written {
+			fmt.Printf("would be: %s\n", c)
+			continue
+		}
+		fmt.Println(c)
+	}
+	for _, why := range done.Refused {
+		fmt.Fprintln(os.Stderr, why)
+	}
+	if len(done.Refused) > 0 {
+		return errRefused
+	}
+	return nil
+}

@@ -1,0 +1,389 @@
+package campaign
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ControlKey is the key of the records that speak to a partition and to no user: campaigns, ticks. It can't be a user's, as it is not UTF-8.
+const ControlKey = "\xffstampede"
+
+// The types of the records under ControlKey. Under a user's key they are unknown.
+const (
+	TypePublished = "stampede.campaign_published" // data is a Definition
+	TypeWithdrawn = "stampede.campaign_withdrawn" // data.campaign is an id
+	TypeTick      = "stampede.tick"               // no data: it only moves the clock
+)
+
+// IsControl says whether a record speaks to a partition. It is asked before the record is decoded.
+func IsControl(key []byte) bool { return string(key) == ControlKey }
+
+// DecodeControl reads a record under ControlKey into ev, which then has no user.
+func (d *Decoder) DecodeControl(rec *Record, ev *Event) *Rejection {
+	*ev = Event{}
+	if most := d.most(); len(rec.Value) > most {
+		return &Rejection{ReasonTooLarge, fmt.Sprintf("the value has %d bytes, event.max_bytes is %d", len(rec.Value), most)}
+	}
+	return d.structured(rec, ev)
+}
+
+// InForce is the campaigns of one partition, as the partition's log has told them. It is a pure function of the records that were applied:
+// partitions that were told the same have the same campaigns, whoever owns them. It is not for concurrent use.
+type InForce struct {
+	told   map[string]*told // by id
+	raises raises           // of the largest lateness
+	set    *Set             // nil: to be made
+}
+
+// told is what the log has said of one campaign. It is never forgotten: an id belongs to one campaign for ever.
+type told struct {
+	campaign  *Campaign // as it was published
+	first     int64     // the clock of the publish of the first version, Unix ms
+	since     int64     // and of this one
+	epoch     uint64
+	withdrawn int64  // the clock of the withdrawal, Unix ms; never where it was not
+	raises    raises // of the campaign's own lateness
+}
+
+// inForce is the campaign as the engine sees it: with the end that a withdrawal gives it.
+func (t *told) inForce() *Campaign {
+	c := *t.campaign
+	c.since, c.epoch, c.raises, c.withdrawn = t.first, t.epoch, t.raises, t.withdrawn != never
+	c.Ends = min(c.Ends, msToNs(t.withdrawn))
+	return &c
+}
+
+// latenessAt is the campaign's lateness for an event by its time (Unix ns).
+func (c *Campaign) latenessAt(at int64) time.Duration {
+	return c.raises.bound(floorDiv(at, int64(time.Millisecond)), c.Late)
+}
+
+// ClosedAt says whether the campaign is closed by a clock, Unix ms (T4): nothing that could still count can arrive.
+func (c *Campaign) ClosedAt(clock int64) bool {
+	return clock >= c.closes(noUnit, 0)
+}
+
+// maxInForce bounds the campaigns of a partition, those that are closed included.
+const maxInForce = maxCampaignFiles
+
+// NewInForce returns the campaigns of a partition that was told nothing.
+func NewInForce() *InForce { return &InForce{told: map[string]*told{}} }
+
+// Stored is a value that belongs to a partition's state, beside the users' ledgers. Its name is no user's. A nil value deletes it.
+type Stored struct {
+	Name  string
+	Value []byte
+}
+
+// What the names of stored values begin with, all of them with 0xff.
+const (
+	storedCampaign = "\xffcampaign/" // and the id
+	storedRaises   = "\xfflateness"
+)
+
+// Apply applies a record under ControlKey. clock is rule E2's, Unix ms. It returns what of the partition's state has changed, which is to be
+// stored, or why the record goes to the dead letters and changes nothing. The error is one that nobody may go on from: a
+// NewerLanguageError.
+func (f *InForce) Apply(ev *Event, clock int64) ([]Stored, *Rejection, error) {
+	switch ev.Type {
+	case TypePublished:
+		d, err := readDefinition(ev.Data)
+		if err != nil {
+			return refused(err)
+		}
+		return f.Publish(d, clock)
+	case TypeWithdrawn:
+		id := ev.Data.Get("campaign")
+		if id.Kind() != String {
+			return nil, badControl("data.campaign must be the id of a campaign"), nil
+		}
+		changed, rejection := f.Withdraw(strings.Clone(id.Text()), clock)
+		return changed, rejection, nil
+	case TypeTick:
+		return nil, nil, nil
+	}
+	return nil, &Rejection{ReasonUnknownControl, "no record under the key of control records has the type " + excerpt(ev.Type)}, nil
+}
+
+// refused tells an error that everybody has from one that only this program has.
+func refused(err error) ([]Stored, *Rejection, error) {
+	if newer := (*NewerLanguageError)(nil); errors.As(err, &newer) {
+		return nil, nil, newer
+	}
+	return nil, badControl(err.Error()), nil
+}
+
+// Publish puts a campaign in force, or a new version of one (L1, L2).
+func (f *InForce) Publish(d Definition, clock int64) ([]Stored, *Rejection, error) {
+	c, err := d.Compile()
+	if err != nil {
+		return refused(err)
+	}
+	next := &told{campaign: c, first: clock, since: clock, withdrawn: never}
+	was := f.told[c.ID]
+	if was != nil {
+		if was.campaign.definition == d && was.withdrawn == never {
+			return nil, nil, nil // the same again
+		}
+		if rejection := was.refuses(c, clock); rejection != nil {
+			return nil, rejection, nil
+		}
+		next.first, next.epoch, next.raises = was.first, was.epoch, was.raises.without(clock, was.campaign.Late)
+		if was.campaign.counts() != c.counts() {
+			next.epoch++
+		}
+		if c.Late > was.campaign.Late {
+			next.raises = next.raises.with(clock, was.campaign.Late)
+		}
+	} else if len(f.told) >= maxInForce {
+		return nil, badControl(fmt.Sprintf("%d campaigns are known, which is the most that a partition keeps", maxInForce)), nil
+	}
+	before, clash := f.largest(c)
+	if clash != nil {
+		return nil, badControl(clash.Error()), nil
+	}
+	raises := f.raises.without(clock, before)
+	known := len(f.told)
+	f.told[c.ID], f.set = next, nil
+	changed := []Stored{f.stored(c.ID)}
+	if after, _ := f.largest(c); known > 0 && after > before { // with none in force before, there is nothing to protect
+		raises = raises.with(clock, before)
+	}
+	if !slices.Equal(raises, f.raises) {
+		f.raises = raises
+		changed = append(changed, f.storedRaises())
+	}
+	return changed, nil, nil
+}
+
+// largest is the largest lateness of the campaigns that are known, and whether ledgers could not tell one of them from c.
+func (f *InForce) largest(c *Campaign) (lateness time.Duration, clash error) {
+	for id, t := range f.told {
+		lateness = max(lateness, t.campaign.Late)
+		if t.campaign.key == c.key && id != c.ID {
+			clash = errSameKey(t.campaign, c)
+		}
+	}
+	return lateness, clash
+}
+
+// refuses says why a campaign can't take the place of what is known under its id; nil if it can.
+func (t *told) refuses(c *Campaign, clock int64) *Rejection {
+	was := t.inForce()
+	switch {
+	case was.ClosedAt(clock):
+		return &Rejection{ReasonClosed, fmt.Sprintf("campaign `%s` has ended and is closed, and what the users had in it is gone: an id is never used again, publish it under another", c.ID)}
+	case c.Version < was.Version && t.withdrawn != never:
+		return &Rejection{ReasonNotRaised, fmt.Sprintf("campaign `%s` was withdrawn in version %d, and this is version %d: raise `version` above %[2]d", c.ID, was.Version, c.Version)}
+	case c.Version < was.Version:
+		return &Rejection{ReasonNotRaised, fmt.Sprintf("campaign `%s` is in force in version %d, and this is version %d: raise `version` above %[2]d", c.ID, was.Version, c.Version)}
+	case c.Version == was.Version && t.withdrawn != never:
+		return &Rejection{ReasonNotRaised, fmt.Sprintf("campaign `%s` was withdrawn in version %d: raise `version` to publish it again", c.ID, was.Version)}
+	case c.Version == was.Version:
+		return &Rejection{ReasonNotRaised, fmt.Sprintf("campaign `%s` is in force in version %d with another content: raise `version` with every change", c.ID, was.Version)}
+	case was.counts() != c.counts() && !c.restart:
+		return &Rejection{ReasonNeedsRestart, fmt.Sprintf("version %d of campaign `%s` changes what counts, and what the users have done so far is counted by version %d: "+
+			"write `on_change: restart` if they are to begin anew, or give it another id", c.Version, c.ID, was.Version)}
+	}
+	return nil
+}
+
+// Withdraw ends a campaign at a clock. It is not gone: what happened before may still arrive for as long as its lateness, and then it
+// is closed like one that has ended by itself.
+func (f *InForce) Withdraw(id string, clock int64) ([]Stored, *Rejection) {
+	t := f.told[id]
+	switch {
+	case t == nil:
+		return nil, badControl("no campaign with the id of data.campaign is in force: " + excerpt(id))
+	case t.withdrawn != never || t.campaign.ClosedAt(clock):
+		return nil, nil // the same again
+	}
+	withdrawn := *t
+	withdrawn.withdrawn = clock
+	f.told[id], f.set = &withdrawn, nil
+	return []Stored{f.stored(id)}, nil
+}
+
+// Set is what the engine works with. It is the same until a record changes it.
+func (f *InForce) Set() *Set {
+	if f.set != nil {
+		return f.set
+	}
+	campaigns := make([]*Campaign, 0, len(f.told))
+	for _, t := range f.told {
+		campaigns = append(campaigns, t.inForce())
+	}
+	set, err := NewSet(campaigns)
+	if err != nil {
+		panic("BUG: campaigns that can't be in force together are: " + err.Error())
+	}
+	set.raises = f.raises
+	f.set = set
+	return set
+}
+
+// Standings are what is known of every campaign, by id.
+func (f *InForce) Standings() []InForceCampaign {
+	all := make([]InForceCampaign, 0, len(f.told))
+	for _, id := range slices.Sorted(maps.Keys(f.told)) {
+		all = append(all, f.told[id].standing())
+	}
+	return all
+}
+
+// Find is what is known of one campaign.
+func (f *InForce) Find(id string) (InForceCampaign, bool) {
+	t := f.told[id]
+	if t == nil {
+		return InForceCampaign{}, false
+	}
+	return t.standing(), true
+}
+
+// InForceCampaign is what the log has said of one campaign.
+type InForceCampaign struct {
+	*Campaign
+	Since     int64 // the clock at which this version was published, Unix ms
+	Withdrawn bool  // Ends is then the clock of the withdrawal, at the latest
+}
+
+func (t *told) standing() InForceCampaign {
+	return InForceCampaign{t.inForce(), t.since, t.withdrawn != never}
+}
+
+// Running counts the campaigns that are not closed by a clock, Unix ms.
+func (f *InForce) Running(clock int64) int {
+	n := 0
+	for _, c := range f.Set().campaigns {
+		if !c.ClosedAt(clock) {
+			n++
+		}
+	}
+	return n
+}
+
+// Stored is all that is to be stored, by name.
+func (f *InForce) Stored() []Stored {
+	var all []Stored
+	for _, id := range slices.Sorted(maps.Keys(f.told)) {
+		all = append(all, f.stored(id))
+	}
+	if len(f.raises) > 0 {
+		all = append(all, f.storedRaises())
+	}
+	return all
+}
+
+// storedForm is the form of stored values. Every later version reads this one.
+const storedForm = 1
+
+func (f *InForce) stored(id string) Stored {
+	t := f.told[id]
+	v := appendMember([]byte{'{'}, "form", storedForm)
+	v = appendMember(append(v, ','), "since", t.since)
+	if t.first != t.since {
+		v = appendMember(append(v, ','), "first", t.first)
+	}
+	if t.epoch > 0 {
+		v = appendMember(append(v, ','), "epoch", int64(t.epoch)) //nolint:gosec // a version each
+	}
+	if t.withdrawn != never {
+		v = appendMember(append(v, ','), "withdrawn", t.withdrawn)
+	}
+	if len(t.raises) > 0 {
+		v = t.raises.append(append(v, `,"raises":`...))
+	}
+	v = t.campaign.definition.Append(append(v, `,"definition":`...))
+	return Stored{storedCampaign + id, append(v, '}')}
+}
+
+func (f *InForce) storedRaises() Stored {
+	if len(f.raises) == 0 {
+		return Stored{storedRaises, nil}
+	}
+	v := appendMember([]byte{'{'}, "form", storedForm)
+	return Stored{storedRaises, append(f.raises.append(append(v, `,"raises":`...)), '}')}
+}
+
+func appendMember(dst []byte, name string, n int64) []byte {
+	return strconv.AppendInt(append(dst, `"`+name+`":`...), n, 10)
+}
+
+// Restore takes a value that was stored. All of them together make what was stored.
+func (f *InForce) Restore(name string, value []byte) error {
+	if err := f.restore(name, value); err != nil {
+		return fmt.Errorf("read what is stored of %q: %w", name, err)
+	}
+	f.set = nil
+	return nil
+}
+
+func (f *InForce) restore(name string, value []byte) error {
+	var d document
+	if err := d.parse(value); err != nil {
+		return err
+	}
+	v := d.root()
+	if form, ok := wholeOf(v.Get("form")); !ok || form != storedForm {
+		return errors.New("it was written by a newer version of this program: run that version")
+	}
+	list, err := readRaises(v.Get("raises"))
+	if err != nil {
+		return err
+	}
+	id, ok := strings.CutPrefix(name, storedCampaign)
+	if !ok {
+		if name != storedRaises {
+			return errors.New("it was written by a newer version of this program: run that version")
+		}
+		f.raises = list
+		return nil
+	}
+	definition, err := readDefinition(v.Get("definition"))
+	if err != nil {
+		return err
+	}
+	t := &told{withdrawn: never, raises: list}
+	if t.campaign, err = definition.Compile(); err != nil {
+		return err
+	}
+	if t.campaign.ID != id {
+		return fmt.Errorf("it is of campaign `%s`", t.campaign.ID)
+	}
+	if t.since, ok = wholeOf(v.Get("since")); !ok {
+		return errors.New("`since` is no clock")
+	}
+	t.first = t.since
+	if first := v.Get("first"); first.Kind() != Absent {
+		if t.first, ok = wholeOf(first); !ok {
+			return errors.New("`first` is no clock")
+		}
+	}
+	if epoch := v.Get("epoch"); epoch.Kind() != Absent {
+		t.epoch = uint64(epoch.Number())
+	}
+	if withdrawn := v.Get("withdrawn"); withdrawn.Kind() != Absent {
+		if t.withdrawn, ok = wholeOf(withdrawn); !ok {
+			return errors.New("`withdrawn` is no clock")
+		}
+	}
+	f.told[id] = t
+	return nil
+}
+
+// InProgress returns the campaigns in which a user has done something that counts, and not yet earned all that there is.
+func (s *Set) InProgress(l *Ledger) []*Campaign {
+	var in []*Campaign
+	for i := range l.progress {
+		p := &l.progress[i]
+		if c := s.byKey[p.campaign]; c != nil && slices.ContainsFunc(p.buckets, func(b bucket) bool { return b.count > 0 }) {
+			in = append(in, c)
+		}
+	}
+	return in
+}
