@@ -34,6 +34,7 @@ type Case struct {
 type Verdict struct {
 	Events, Rewards, DeadLetters, Ledgers int     // ledgers and what is kept of campaigns
 	Told                                  int     // records that spoke to partitions: campaigns, ticks
+	Failures                              int     // outcomes that the engine tells beside rewards
 	InStores                              int     // partitions whose ledgers were compared with a store's
 	Committed                             []int64 // offsets of events, by partition
 	Uncommitted                           int64   // events behind them
@@ -71,6 +72,7 @@ func Judge(ctx context.Context, c Case) (Verdict, error) {
 		}
 		v.Events += expected[n].events
 		v.Told += expected[n].told
+		v.Failures += expected[n].failures
 	}
 	if v.Uncommitted, err = c.Remaining(ctx); err != nil {
 		return v, err
@@ -160,12 +162,13 @@ func (c Case) committed(ctx context.Context) (map[int32]int64, error) {
 
 // outcome is what the engine makes of a partition's events.
 type outcome struct {
-	events  int
-	told    int
-	clock   int64
-	rewards []*kgo.Record
-	letters []letter
-	ledgers map[string][]byte // and what is kept of campaigns, under names that no user has
+	events   int
+	told     int
+	failures int // outcomes that are failures
+	clock    int64
+	rewards  []*kgo.Record
+	letters  []letter
+	ledgers  map[string][]byte // and what is kept of campaigns, under names that no user has
 }
 
 // letter is what a dead letter is compared by.
@@ -179,17 +182,30 @@ type letter struct {
 // expect runs the engine alone over a partition's events, with the campaigns that its log tells.
 func (c Case) expect(ctx context.Context, n int32, end int64) (*outcome, error) {
 	inForce := campaign.NewInForce()
-	engine := campaign.NewEngine(inForce.Set(), 0)
+	replay := campaign.NewReplay(campaign.NewEngine(inForce.Set(), 0))
 	var decoder campaign.Decoder
 	var event campaign.Event
-	ledgers := map[string]*campaign.Ledger{}
 	o := &outcome{ledgers: map[string][]byte{}}
 	reject := func(r *kgo.Record, why *campaign.Rejection) {
 		o.letters = append(o.letters, letter{fmt.Sprint(r.Offset), string(why.Reason), r.Key, r.Value, r.Headers})
 	}
 	err := c.Connection.ReadCommitted(ctx, kafka.Span{Topic: c.Topics.Events.Name, Partition: n, End: end}, func(r *kgo.Record) (bool, error) {
-		o.clock = max(o.clock, r.Timestamp.UnixMilli())
-		record := campaign.Record{Key: r.Key, Value: r.Value, Clock: o.clock}
+		took := func(user string, _ int64, result *campaign.Result) error {
+			for i := range result.Rewards {
+				o.rewards = append(o.rewards, &kgo.Record{Key: []byte(user), Value: result.Rewards[i].AppendJSON(nil), Offset: r.Offset})
+			}
+			for _, e := range result.Outcomes {
+				if e.Kind == campaign.Failed {
+					o.failures++
+				}
+			}
+			return nil
+		}
+		replay.Use(inForce.Set())
+		if err := replay.Advance(r.Timestamp.UnixMilli(), took); err != nil {
+			return false, err
+		}
+		record := campaign.Record{Key: r.Key, Value: r.Value, Clock: replay.Clock()}
 		for _, h := range r.Headers {
 			record.Headers = append(record.Headers, campaign.Header{Key: h.Key, Value: h.Value})
 		}
@@ -198,7 +214,7 @@ func (c Case) expect(ctx context.Context, n int32, end int64) (*outcome, error) 
 			why := decoder.DecodeControl(&record, &event)
 			if why == nil {
 				var err error
-				if _, why, err = inForce.Apply(&event, o.clock); err != nil {
+				if _, why, err = inForce.Apply(&event, replay.Clock()); err != nil {
 					return false, err
 				}
 			}
@@ -212,27 +228,16 @@ func (c Case) expect(ctx context.Context, n int32, end int64) (*outcome, error) 
 			reject(r, why)
 			return true, nil
 		}
-		engine.Use(inForce.Set())
-		user := string([]byte(event.User))
-		l := ledgers[user]
-		if l == nil {
-			l = &campaign.Ledger{}
-			ledgers[user] = l
-		}
-		result := engine.Apply(l, &event, o.clock)
+		result := replay.Apply(&event)
 		if result.Rejection != nil {
 			reject(r, result.Rejection)
 			return true, nil //nolint:nilerr // a rejection is an outcome
 		}
-		for i := range result.Rewards {
-			o.rewards = append(o.rewards, &kgo.Record{Key: []byte(user), Value: result.Rewards[i].AppendJSON(nil), Offset: r.Offset})
-		}
-		return true, nil
+		return true, took(event.User, 0, result)
 	})
-	for user, l := range ledgers {
-		if !l.Empty() {
-			o.ledgers[user] = l.Append(nil)
-		}
+	o.clock = replay.Clock()
+	for user, l := range replay.Ledgers {
+		o.ledgers[user] = l.Append(nil)
 	}
 	for _, s := range inForce.Stored() {
 		o.ledgers[s.Name] = s.Value
@@ -348,7 +353,7 @@ func (c Case) compareChangelog(ctx context.Context, n int32, o *outcome, committ
 	if diff := ledgerDifferences(o.ledgers, folded); diff != "" {
 		findings = append(findings, fmt.Errorf("changelog/%d: its ledgers are not the engine's:\n%s", n, diff))
 	}
-	want := fmt.Sprintf(" %d %d ", committed, o.clock)
+	want := fmt.Sprintf(" %d 0 %d ", committed, o.clock)
 	if committed > 0 && !strings.Contains(position, want) {
 		findings = append(findings, fmt.Errorf("changelog/%d: the last position record is %q, wanted offset and clock%s", n, position, want))
 	}
@@ -371,7 +376,7 @@ func (c Case) compareStores(n int32, o *outcome, committed int64, v *Verdict) er
 			stored[name] = bytes.Clone(value)
 			return nil
 		}
-		if err := errors.Join(store.Each(n, keep), stream.EachCampaign(store, n, keep)); err != nil {
+		if err := errors.Join(store.Each(n, keep), store.Campaigns(n, keep)); err != nil {
 			return err
 		}
 		v.InStores++

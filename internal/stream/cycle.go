@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,12 +19,18 @@ var errUndecided = errors.New("the transaction's outcome is not known")
 
 // cycle collects events for an interval, or until a bound, and commits what they lead to. It returns when the cycle is decided, so
 // that the next one may begin (S1). The caller allows rebalances afterwards.
-func (s *session) cycle(ctx context.Context) error {
+func (s *session) cycle(ctx context.Context) (err error) {
 	var began, deadline time.Time // none until there are records
 	var records int
 	var bytes int64
 	for {
-		fetches := s.poll(ctx, cmp.Or(deadline, s.nextCheckpoint()), s.cfg.CycleRecords-records)
+		until := deadline
+		if until.IsZero() {
+			if until, err = s.nextWork(); err != nil {
+				return fatal{err}
+			}
+		}
+		fetches := s.poll(ctx, until, s.cfg.CycleRecords-records)
 		if err := s.afterPoll(fetches); err != nil {
 			return err
 		}
@@ -35,13 +40,13 @@ func (s *session) cycle(ctx context.Context) error {
 		}
 		records, bytes = records+n, bytes+size
 		if records == 0 {
-			return s.checkpointDue()
+			return s.idle()
 		}
 		if deadline.IsZero() {
 			began = time.Now()
 			deadline = began.Add(s.cfg.CommitInterval)
 		}
-		if s.enough(ctx, deadline, records, bytes) {
+		if s.enough(ctx, deadline, records, bytes) || s.holds() {
 			break
 		}
 	}
@@ -60,6 +65,16 @@ func (s *session) enough(ctx context.Context, deadline time.Time, records int, b
 	default:
 	}
 	return records >= s.cfg.CycleRecords || bytes >= s.cfg.CycleBytes || ctx.Err() != nil || !time.Now().Before(deadline)
+}
+
+// holds says whether a record waits for what is due before it to be committed.
+func (s *session) holds() bool {
+	for _, p := range s.partitions {
+		if p.held {
+			return true
+		}
+	}
+	return false
 }
 
 // afterPoll sees to what is not records: partitions that are open now, errors.
@@ -120,6 +135,7 @@ func (s *session) commit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.pollAgain(touched)
 	now := time.Now()
 	for i, p := range touched {
 		p.committed(ends[i].Offset+1, now)
@@ -130,6 +146,21 @@ func (s *session) commit(ctx context.Context) error {
 	s.cfg.Metrics.cycles.Inc()
 	s.cfg.Metrics.commitSeconds.Observe(now.Sub(began).Seconds())
 	return nil
+}
+
+// pollAgain puts the client back to the records that were held, because more was due before them than a cycle fires. The client believes
+// that it has committed what it has polled; no rebalance can come between, as it waits for the cycle.
+func (s *session) pollAgain(touched []*partition) {
+	offsets := map[int32]kgo.EpochOffset{}
+	for _, p := range touched {
+		if p.held {
+			p.held = false
+			offsets[p.number] = kgo.EpochOffset{Epoch: -1, Offset: p.next.Input}
+		}
+	}
+	if len(offsets) > 0 {
+		s.client.Client().SetOffsets(map[string]map[int32]kgo.EpochOffset{s.topics.Events.Name: offsets})
+	}
 }
 
 // prepare writes the cycle to the journal: design, "Exactly once", step 1.
@@ -176,7 +207,7 @@ func (s *session) transact(ctx context.Context, transaction state.TransactionID,
 		for _, c := range p.told {
 			produce(s.records.ledger(p.number, c.Name, c.Value))
 		}
-		end := s.records.position(p.number, positionRecord{p.next.Input, p.next.Clock, s.topics.Events.ID})
+		end := s.records.position(p.number, positionRecord{pointOf(p.next), p.next.Clock, s.topics.Events.ID})
 		ends = append(ends, end)
 		produce(end) // last (S4)
 	}
@@ -212,11 +243,11 @@ func (s *session) nameTransaction(transaction state.TransactionID) func(*kmsg.Tx
 			for j := range request.Topics[i].Partitions {
 				c := &request.Topics[i].Partitions[j]
 				p := s.partitions[c.Partition]
-				if p == nil || !p.touched() || c.Offset != p.next.Input {
+				if p == nil || !p.touched() || c.Offset != p.next.Input && !p.held {
 					return fmt.Errorf("BUG: the client would commit events/%d@%d, which is not what was prepared", c.Partition, c.Offset)
 				}
-				metadata := commitMetadata{transaction, p.next.Clock}.String()
-				c.Metadata = &metadata
+				metadata := commitMetadata{transaction, p.next.Step, p.next.Clock}.String()
+				c.Offset, c.Metadata = p.next.Input, &metadata
 				offsets++
 			}
 		}
@@ -232,12 +263,29 @@ func (s *session) nameTransaction(transaction state.TransactionID) func(*kmsg.Tx
 	}
 }
 
-// nextCheckpoint is when a partition's turn comes, zero if none waits for it.
-func (s *session) nextCheckpoint() (next time.Time) {
+// nextWork is when there is something to do without a record: a checkpoint or a tick; zero if nothing waits.
+func (s *session) nextWork() (time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	next, err := s.nextTick()
+	if checkpoint := s.nextCheckpoint(); next.IsZero() || !checkpoint.IsZero() && checkpoint.Before(next) {
+		next = checkpoint
+	}
+	return next, err
+}
+
+// idle does what there is to do without a record.
+func (s *session) idle() error {
+	if err := s.tick(); err != nil {
+		return fatal{err}
+	}
+	return s.checkpointDue()
+}
+
+// nextCheckpoint is when a partition's turn comes, zero if none waits for it. s.mu is held.
+func (s *session) nextCheckpoint() (next time.Time) {
 	for _, p := range s.partitions {
-		if p.position.Input != p.checkpointed && (next.IsZero() || p.checkpointAt.Before(next)) {
+		if pointOf(p.position) != p.checkpointed && (next.IsZero() || p.checkpointAt.Before(next)) {
 			next = p.checkpointAt
 		}
 	}

@@ -14,30 +14,35 @@ import (
 // by far: a worker's name is bounded by the group's.
 type commitMetadata struct {
 	transaction state.TransactionID
+	step        int64 // the position's
 	clock       int64 // the partition's clock, Unix ms (E2)
 }
 
 const metadataForm = "stampede/1"
 
 func (m commitMetadata) String() string {
-	return fmt.Sprintf("%s %s %d", metadataForm, m.transaction, m.clock)
+	return fmt.Sprintf("%s %s %d %d", metadataForm, m.transaction, m.step, m.clock)
 }
 
 // parseMetadata reads what String wrote. An offset with other metadata was not committed by a processor.
 func parseMetadata(s string) (commitMetadata, error) {
 	fields := strings.Fields(s)
-	if len(fields) != 3 || fields[0] != metadataForm {
+	if len(fields) != 4 || fields[0] != metadataForm {
 		return commitMetadata{}, fmt.Errorf("the committed offset's metadata is %.80q: it was not committed by this version of the processor", s)
 	}
 	transaction, err := state.ParseTransactionID(fields[1])
 	if err != nil {
 		return commitMetadata{}, fmt.Errorf("the committed offset's metadata: %w", err)
 	}
-	clock, err := strconv.ParseInt(fields[2], 10, 64)
+	step, err := strconv.ParseInt(fields[2], 10, 64)
+	if err != nil {
+		return commitMetadata{}, fmt.Errorf("the committed offset's metadata: step: %w", err)
+	}
+	clock, err := strconv.ParseInt(fields[3], 10, 64)
 	if err != nil {
 		return commitMetadata{}, fmt.Errorf("the committed offset's metadata: clock: %w", err)
 	}
-	return commitMetadata{transaction, clock}, nil
+	return commitMetadata{transaction, step, clock}, nil
 }
 
 // positionKey is the changelog key of a partition's position record (S4). It can't be a user: no UTF-8 begins with 0xff.
@@ -45,19 +50,19 @@ const positionKey = "\xffposition"
 
 // positionRecord is the last changelog record of a partition in every transaction: where the events stood.
 type positionRecord struct {
-	input       int64    // next offset of events
+	point                // next offset of events, and the step
 	clock       int64    // Unix ms
 	eventsTopic [16]byte // Kafka's id of the events topic: a topic made again has another
 }
 
 func (p positionRecord) String() string {
-	return fmt.Sprintf("%s %d %d %x", metadataForm, p.input, p.clock, p.eventsTopic)
+	return fmt.Sprintf("%s %d %d %d %x", metadataForm, p.input, p.step, p.clock, p.eventsTopic)
 }
 
 func parsePosition(s string) (positionRecord, error) {
 	var p positionRecord
 	var form, id string
-	if _, err := fmt.Sscanf(s, "%s %d %d %s", &form, &p.input, &p.clock, &id); err != nil || form != metadataForm {
+	if _, err := fmt.Sscanf(s, "%s %d %d %d %s", &form, &p.input, &p.step, &p.clock, &id); err != nil || form != metadataForm {
 		return positionRecord{}, fmt.Errorf("the changelog's position record is %.80q: it was not written by this version of the processor", s)
 	}
 	var topic []byte

@@ -28,6 +28,8 @@ type Metrics struct {
 	cycleSeconds   prometheus.Histogram
 	prepareSeconds prometheus.Histogram
 	commitSeconds  prometheus.Histogram
+	outcomes       *prometheus.CounterVec
+	fired, ticks   prometheus.Counter
 	discards       prometheus.Counter
 
 	assigned, open, refused         prometheus.Gauge
@@ -57,6 +59,9 @@ func NewMetrics() *Metrics {
 		eventBytes:   counter("event_bytes_total", "Bytes of the values of the events processed."),
 		decisions:    counters("decisions_total", "What became of events, for each campaign that their type concerns.", "campaign", "decision"),
 		rewards:      counters("rewards_total", "Rewards issued.", "campaign"),
+		outcomes:     counters("outcomes_total", "How campaigns and periods ended for users who took part, but for rewards.", "campaign", "outcome"),
+		fired:        counter("ledgers_fired_total", "Ledgers of which something was due by the clock."),
+		ticks:        counter("ticks_total", "Ticks written to idle partitions because something was due."),
 		deadLetters:  counters("dead_letters_total", "Records that could not be processed.", "reason"),
 		unknownZones: counter("unknown_zones_total", "Time zones named by events that the tz database does not have."),
 		newUsers:     counter("new_users_total", "Users seen for the first time in a partition."),
@@ -88,7 +93,7 @@ func NewMetrics() *Metrics {
 
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.events, m.eventBytes, m.decisions, m.rewards, m.deadLetters, m.unknownZones, m.newUsers, m.splitUsers, m.lag,
+		m.events, m.eventBytes, m.decisions, m.rewards, m.outcomes, m.fired, m.ticks, m.deadLetters, m.unknownZones, m.newUsers, m.splitUsers, m.lag,
 		m.eventLatency, m.rewardLatency, m.cycles, m.cycleSeconds, m.prepareSeconds, m.commitSeconds, m.discards,
 		m.assigned, m.open, m.refused, m.inForce, m.overlayBytes, m.restores, m.restoredRecords, m.journalReplayed, m.journalDropped, m.quarantined,
 	}
@@ -120,6 +125,10 @@ func (m *Metrics) observe(partition int32, t *tally, lag int64, now time.Time) {
 	for campaign, n := range t.rewards {
 		m.rewards.WithLabelValues(campaign).Add(float64(n))
 	}
+	for of, n := range t.outcomes {
+		m.outcomes.WithLabelValues(of.campaign, of.kind.String()).Add(float64(n))
+	}
+	m.fired.Add(float64(t.fired))
 	for reason, n := range t.rejections {
 		m.deadLetters.WithLabelValues(string(reason)).Add(float64(n))
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
@@ -64,12 +66,16 @@ func (o *opener) open(ctx context.Context, n int32, c committed) (state.Position
 	if err != nil {
 		return state.Position{}, err
 	}
-	position, err := o.replay(n, c, named, log)
+	target, err := o.target(ctx, n, c, named)
 	if err != nil {
 		return state.Position{}, err
 	}
-	if position.Restoring || position.Input < c.offset {
-		if position, err = o.catchUp(ctx, n, c, position, log); err != nil {
+	position, err := o.replay(n, target, named, log)
+	if err != nil {
+		return state.Position{}, err
+	}
+	if position.Restoring || pointOf(position).before(target) {
+		if position, err = o.catchUp(ctx, n, target, position, log); err != nil {
 			return state.Position{}, err
 		}
 	}
@@ -93,6 +99,23 @@ func (c committed) transaction(n int32) (*commitMetadata, error) {
 	return &named, nil
 }
 
+// target is the point that the group has committed. Where nobody wrote beside the offset which one that is, it is the last one of that
+// offset that the changelog knows.
+func (o *opener) target(ctx context.Context, n int32, c committed, named *commitMetadata) (point, error) {
+	if named != nil {
+		return point{c.offset, named.step}, nil
+	}
+	end, err := o.changelogEnd(ctx, n)
+	if err != nil {
+		return point{}, err
+	}
+	last, found, err := o.lastPosition(ctx, n, end, func(p positionRecord) bool { return p.input == c.offset && p.eventsTopic == o.topics.Events.ID })
+	if err != nil || !found {
+		return point{c.offset, 0}, err
+	}
+	return last.point, nil
+}
+
 // begin is for a partition of which the group knows nothing. That is right for a new installation, and wrong if anything was
 // processed before: then the group's offsets have expired or were deleted, and to start from the oldest event would issue
 // rewards a second time.
@@ -101,7 +124,7 @@ func (o *opener) begin(ctx context.Context, n int32) (state.Position, error) {
 	if err != nil {
 		return state.Position{}, err
 	}
-	last, found, err := o.lastPosition(ctx, n, end)
+	last, found, err := o.lastPosition(ctx, n, end, func(positionRecord) bool { return true })
 	if err != nil {
 		return state.Position{}, err
 	}
@@ -139,7 +162,7 @@ func (o *opener) position() state.Position {
 
 // replay brings the ledgers forward by the journal, and returns the position that they are then at. A store that can't be what it
 // should be is dropped, and the position is the one before the first event.
-func (o *opener) replay(n int32, c committed, named *commitMetadata, log *slog.Logger) (state.Position, error) {
+func (o *opener) replay(n int32, target point, named *commitMetadata, log *slog.Logger) (state.Position, error) {
 	position, ok, err := o.store.Position(n)
 	if err != nil {
 		return o.quarantine(n, err.Error())
@@ -151,30 +174,38 @@ func (o *opener) replay(n int32, c committed, named *commitMetadata, log *slog.L
 	if why := o.foreign(position); why != "" {
 		return o.quarantine(n, why)
 	}
-	changes := map[string][]byte{}
+	changes := map[string]state.Change{}
 	var entries, dropped int
 	var newest *state.Prepared
-	take := func(p *state.Prepared) {
+	take := func(p *state.Prepared) error {
 		for _, ch := range p.Changes {
-			changes[ch.User] = ch.Ledger
+			change, err := changeOf(ch.User, ch.Ledger)
+			if err != nil {
+				return err
+			}
+			changes[ch.User] = change
 		}
 		// Its changelog offset is the one before the transaction, whose own end was not known yet: who reads from there meets
 		// some ledgers a second time, which changes nothing.
 		position = p.Position
 		entries++
+		return nil
 	}
 	if err := o.store.Journal(n, func(p state.Prepared) error {
-		if newest != nil {
-			take(newest) // S1: every entry but the newest is decided, and it was committed: an abort is not followed by another entry
-		}
+		decided := newest // S1: every entry but the newest is decided, and it was committed: an abort is not followed by another entry
 		newest = &p
-		return nil
+		if decided == nil {
+			return nil
+		}
+		return take(decided)
 	}); err != nil {
 		return o.quarantine(n, err.Error())
 	}
 	if newest != nil {
 		if named != nil && newest.Transaction == named.transaction {
-			take(newest)
+			if err := take(newest); err != nil {
+				return o.quarantine(n, err.Error())
+			}
 		} else {
 			dropped++
 			o.metrics.journalDropped.Inc()
@@ -183,10 +214,10 @@ func (o *opener) replay(n int32, c committed, named *commitMetadata, log *slog.L
 	if why := o.foreign(position); why != "" {
 		return o.quarantine(n, why)
 	}
-	if position.Input > c.offset {
+	if target.before(pointOf(position)) {
 		return o.quarantine(n, fmt.Sprintf("it is at offset %d, ahead of what the group has committed: the topics or the group's offsets were put back", position.Input))
 	}
-	if err := o.store.Checkpoint(n, position, toChanges(changes)); err != nil {
+	if err := o.store.Checkpoint(n, position, slices.Collect(maps.Values(changes))); err != nil {
 		return state.Position{}, fatal{fmt.Errorf("replay the journal of events/%d: %w", n, err)}
 	}
 	o.metrics.journalReplayed.Add(float64(entries))
@@ -207,17 +238,27 @@ func (o *opener) foreign(p state.Position) string {
 	return ""
 }
 
-func toChanges(ledgers map[string][]byte) []state.Change {
-	changes := make([]state.Change, 0, len(ledgers))
-	for user, ledger := range ledgers {
-		changes = append(changes, state.Change{User: user, Ledger: ledger})
+// changeOf is a ledger, or what is kept of a campaign, as it goes into the store: with the instant at which it is due, which the
+// ledger itself says. Under which one the store has it now is not known.
+func changeOf(name string, value []byte) (state.Change, error) {
+	change := state.Change{User: name, Ledger: value}
+	if value == nil || !isUser(name) {
+		return change, nil
 	}
-	return changes
+	due, err := campaign.DueOf(value)
+	if err != nil {
+		return change, fmt.Errorf("the ledger of %q: %w", name, err)
+	}
+	change.Due = due
+	return change, nil
 }
+
+// isUser says whether a name is a user's: others begin with what UTF-8 never has.
+func isUser(name string) bool { return name != "" && name[0] != 0xff }
 
 // catchUp reads the changelog from where the store is. If that does not lead to the committed offset, the store is dropped and
 // everything read; if that does not either, the partition is refused.
-func (o *opener) catchUp(ctx context.Context, n int32, c committed, from state.Position, log *slog.Logger) (state.Position, error) {
+func (o *opener) catchUp(ctx context.Context, n int32, target point, from state.Position, log *slog.Logger) (state.Position, error) {
 	if age := time.Since(time.UnixMilli(from.CaughtUp)); from.Changelog > 0 && age > o.topics.Changelog.DeleteRetention/2 {
 		var err error
 		if from, err = o.quarantine(n, fmt.Sprintf("it was last up to date %s ago; users deleted since might come back, the changelog remembers them for %s",
@@ -225,7 +266,7 @@ func (o *opener) catchUp(ctx context.Context, n int32, c committed, from state.P
 			return state.Position{}, err
 		}
 	}
-	position, found, err := o.restore(ctx, n, c, from, log)
+	position, found, err := o.restore(ctx, n, target, from, log)
 	if err != nil {
 		return state.Position{}, err
 	}
@@ -233,14 +274,14 @@ func (o *opener) catchUp(ctx context.Context, n int32, c committed, from state.P
 		if from, err = o.quarantine(n, fmt.Sprintf("topic %s does not lead from its position to the committed offset", o.topics.Changelog.Name)); err != nil {
 			return state.Position{}, err
 		}
-		if position, found, err = o.restore(ctx, n, c, from, log); err != nil {
+		if position, found, err = o.restore(ctx, n, target, from, log); err != nil {
 			return state.Position{}, err
 		}
 	}
 	if !found {
 		return state.Position{}, &RefusedError{n, fmt.Sprintf("topic %s has been read whole and does not lead to offset %d, which the group has committed: "+
 			"it was deleted or made anew, or the offset was set by hand; put back the topic, or reset the group's offset to one that the changelog names and accept what follows from that",
-			o.topics.Changelog.Name, c.offset)}
+			o.topics.Changelog.Name, target.input)}
 	}
 	return position, nil
 }

@@ -26,8 +26,11 @@ type partition struct {
 	overlay      map[string]*entry
 	untold       map[string][]byte // what the log has told of campaigns since the last checkpoint, by name
 	overlayBytes int64
+	timers       campaign.Timers // of the users in the overlay
+	stored       storedTimers    // of all others
 	checkpointAt time.Time
-	checkpointed int64 // the input offset of the last checkpoint
+	checkpointed point     // of the last checkpoint
+	heard        time.Time // when the last record came, or the last tick was asked for
 
 	// What this cycle has brought so far.
 	next          state.Position // the position behind the records applied
@@ -36,6 +39,8 @@ type partition struct {
 	told          []campaign.Stored // of campaigns, in order
 	outputs       []*kgo.Record     // rewards and dead letters, in order
 	tally         tally
+	fired         int  // how much was due
+	held          bool // more is due than a cycle fires: the record at next.Input is to be polled again
 
 	neighbours []int32 // partitions in which a new user is looked for: see isElsewhere
 }
@@ -45,6 +50,7 @@ type entry struct {
 	user    string
 	ledger  *campaign.Ledger
 	encoded []byte // as of the last prepared cycle
+	due     int64  // under which the store has a timer, 0 for none
 	changed bool   // in this cycle
 	dirty   bool   // since the last checkpoint
 }
@@ -58,56 +64,78 @@ const (
 
 // apply takes records of this partition, in order, through the engine.
 func (p *partition) apply(records []*kgo.Record, highWatermark int64) error {
+	p.heard = time.Now()
 	for _, r := range records {
+		if p.held {
+			break
+		}
 		if r.Offset < p.next.Input {
 			return fmt.Errorf("BUG: events/%d@%d was delivered, the position is %d", p.number, r.Offset, p.next.Input)
 		}
-		p.next.Input = r.Offset + 1
-		if r.Attrs.IsControl() { // the end of a transaction: it moves the position, and no clock
-			continue
+		if !r.Attrs.IsControl() { // the end of a transaction: it moves the position, and no clock
+			done, err := p.applyOne(r)
+			if err != nil {
+				return fmt.Errorf("apply events/%d@%d: %w", p.number, r.Offset, err)
+			}
+			if !done {
+				p.next.Step++
+				p.held = true
+				break
+			}
 		}
-		if err := p.applyOne(r); err != nil {
-			return fmt.Errorf("apply events/%d@%d: %w", p.number, r.Offset, err)
-		}
+		p.next.Input, p.next.Step = r.Offset+1, 0
 	}
 	p.highWatermark = highWatermark
 	return nil
 }
 
-func (p *partition) applyOne(r *kgo.Record) error {
-	p.next.Clock = max(p.next.Clock, r.Timestamp.UnixMilli()) // E2: it never runs backwards
-	p.record.Key, p.record.Value, p.record.Clock = r.Key, r.Value, p.next.Clock
+// applyOne applies a record, and what is due before it. It is not done where that is more than a cycle takes.
+func (p *partition) applyOne(r *kgo.Record) (done bool, err error) {
+	clock := max(p.next.Clock, r.Timestamp.UnixMilli()) // E2: it never runs backwards
+	if done, err := p.advance(r, clock); !done || err != nil {
+		return false, err
+	}
+	p.record.Key, p.record.Value, p.record.Clock = r.Key, r.Value, clock
 	p.record.Headers = p.record.Headers[:0]
 	for _, h := range r.Headers {
 		p.record.Headers = append(p.record.Headers, campaign.Header{Key: h.Key, Value: h.Value})
 	}
 	if campaign.IsControl(r.Key) {
-		return p.control(r)
+		return true, p.control(r)
 	}
 	p.tally.record(r.Timestamp.UnixMilli(), len(r.Value))
 	if rejection := p.decoder.Decode(&p.record, &p.event); rejection != nil {
 		p.reject(r, rejection)
-		return nil
+		return true, nil
 	}
 	e, err := p.lookUp(p.event.User)
 	if err != nil {
-		return err
+		return false, err
 	}
 	p.engine.Use(p.inForce.Set())
-	result := p.engine.Apply(e.ledger, &p.event, p.next.Clock)
+	result := p.engine.Apply(e.ledger, &p.event, clock)
 	if result.Rejection != nil {
 		p.reject(r, result.Rejection)
-		return nil //nolint:nilerr // a rejection is an outcome
+		return true, nil //nolint:nilerr // a rejection is an outcome
 	}
+	p.took(e, result, r)
+	return true, nil
+}
+
+// took notes what an event, or the passing of time, has led to. r is the record that caused it.
+func (p *partition) took(e *entry, result *campaign.Result, r *kgo.Record) {
 	p.tally.result(result, r.Timestamp.UnixMilli())
 	for i := range result.Rewards {
 		p.outputs = append(p.outputs, p.records.reward(&result.Rewards[i], r))
 	}
-	if result.Changed && !e.changed {
+	if !result.Changed {
+		return
+	}
+	p.timers.Set(e.user, e.ledger.Due())
+	if !e.changed {
 		e.changed = true
 		p.changed = append(p.changed, e)
 	}
-	return nil
 }
 
 // control applies a record that speaks to the partition: from the next one on, the engine works with what it says (L1).
@@ -147,7 +175,8 @@ func (p *partition) lookUp(user string) (*entry, error) {
 		if e.ledger, err = campaign.Decode(encoded); err != nil {
 			return nil, fmt.Errorf("read the ledger of %q: %w", user, err)
 		}
-		e.encoded = encoded
+		e.encoded, e.due = encoded, e.ledger.Due()
+		p.timers.Set(e.user, e.due)
 	} else if p.tally.newUsers++; p.isElsewhere(user) {
 		p.tally.split++
 	}
@@ -168,7 +197,7 @@ func (p *partition) isElsewhere(user string) bool {
 }
 
 // touched says whether this cycle has anything of the partition.
-func (p *partition) touched() bool { return p.next.Input != p.position.Input }
+func (p *partition) touched() bool { return pointOf(p.position).before(pointOf(p.next)) }
 
 // lag is how many records of the partition are still to be processed, as far as the last fetch knew.
 func (p *partition) lag() int64 { return max(0, p.highWatermark-p.next.Input) }
@@ -184,7 +213,7 @@ func (p *partition) prepare(transaction state.TransactionID) state.Prepared {
 			e.encoded = e.ledger.Append(make([]byte, 0, len(e.encoded)+32))
 		}
 		p.overlayBytes += 2 * int64(len(e.encoded))
-		changes[i] = state.Change{User: e.user, Ledger: e.encoded}
+		changes[i] = state.Change{User: e.user, Ledger: e.encoded} // who replays it reads the due from the ledger
 	}
 	for _, c := range p.told {
 		changes = append(changes, state.Change{User: c.Name, Ledger: c.Value})
@@ -206,17 +235,18 @@ func (p *partition) committed(changelog int64, now time.Time) {
 	p.next.Changelog, p.next.CaughtUp = changelog, now.UnixMilli()
 	p.position = p.next
 	p.changed, p.outputs = p.changed[:0], p.outputs[:0]
+	p.fired = 0
 }
 
 // checkpoint moves the overlay's changes to their keys (S2) and lets go of the overlay. It runs between cycles.
 func (p *partition) checkpoint() error {
-	if p.position.Input == p.checkpointed {
+	if pointOf(p.position) == p.checkpointed {
 		return nil
 	}
 	var changes []state.Change
 	for _, e := range p.overlay {
 		if e.dirty {
-			changes = append(changes, state.Change{User: e.user, Ledger: e.encoded})
+			changes = append(changes, state.Change{User: e.user, Ledger: e.encoded, Due: e.ledger.Due(), Was: e.due})
 		}
 	}
 	for name, value := range p.untold {
@@ -227,6 +257,8 @@ func (p *partition) checkpoint() error {
 	}
 	clear(p.overlay)
 	clear(p.untold)
-	p.overlayBytes, p.checkpointed = 0, p.position.Input
+	p.timers.Clear()
+	p.stored = storedTimers{}
+	p.overlayBytes, p.checkpointed = 0, pointOf(p.position)
 	return nil
 }

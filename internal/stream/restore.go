@@ -24,7 +24,7 @@ const (
 
 // restore reads the changelog of a partition into the store, from the store's position until the position record that names the
 // committed offset (S4). Not found means that the changelog's end was reached without it.
-func (o *opener) restore(ctx context.Context, n int32, c committed, from state.Position, log *slog.Logger) (state.Position, bool, error) {
+func (o *opener) restore(ctx context.Context, n int32, target point, from state.Position, log *slog.Logger) (state.Position, bool, error) {
 	end, err := o.changelogEnd(ctx, n)
 	if err != nil {
 		return state.Position{}, false, err
@@ -44,7 +44,11 @@ func (o *opener) restore(ctx context.Context, n int32, c committed, from state.P
 		o.metrics.restoredRecords.Inc()
 		if !IsPosition(r) {
 			ledgers++
-			if err := into.Add(string(r.Key), r.Value, 0); err != nil {
+			change, err := changeOf(string(r.Key), r.Value)
+			if err != nil {
+				return false, &RefusedError{n, err.Error()}
+			}
+			if err := into.Add(change.User, change.Ledger, change.Due); err != nil {
 				return false, fatal{fmt.Errorf("restore events/%d: %w", n, err)}
 			}
 			if time.Since(said) > restoreProgress {
@@ -60,8 +64,8 @@ func (o *opener) restore(ctx context.Context, n int32, c committed, from state.P
 		if p.eventsTopic != o.topics.Events.ID {
 			return true, nil // of an events topic that is gone: the committed offset is not of that one
 		}
-		position.Input, position.Clock, position.Changelog = p.input, p.clock, r.Offset+1
-		found = p.input == c.offset
+		position.Input, position.Step, position.Clock, position.Changelog = p.input, p.step, p.clock, r.Offset+1
+		found = p.point == target
 		return !found, nil
 	})
 	if err != nil || !found {
@@ -99,8 +103,8 @@ func (o *opener) readChangelog(ctx context.Context, n int32, from, end int64, vi
 	return err
 }
 
-// lastPosition finds the newest committed position record: near the changelog's end, or else anywhere.
-func (o *opener) lastPosition(ctx context.Context, n int32, end int64) (last positionRecord, found bool, err error) {
+// lastPosition finds the newest committed position record that is wanted: near the changelog's end, or else anywhere.
+func (o *opener) lastPosition(ctx context.Context, n int32, end int64, wanted func(positionRecord) bool) (last positionRecord, found bool, err error) {
 	for _, from := range []int64{max(0, end-positionTail), 0} {
 		err = o.readChangelog(ctx, n, from, end, func(r *kgo.Record) (bool, error) {
 			if !IsPosition(r) {
@@ -110,7 +114,9 @@ func (o *opener) lastPosition(ctx context.Context, n int32, end int64) (last pos
 			if err != nil {
 				return false, &RefusedError{n, err.Error()}
 			}
-			last, found = p, true
+			if wanted(p) {
+				last, found = p, true
+			}
 			return true, nil
 		})
 		if err != nil || found || from == 0 {

@@ -41,6 +41,7 @@ type session struct {
 	records     records
 	client      *kgo.GroupTransactSession
 	opener      *opener
+	ticker      *ticker
 	incarnation uint64
 	sequence    uint64 // of the newest transaction
 
@@ -113,6 +114,11 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 		return nil, fatal{fmt.Errorf("kafka client: %w", err)}
 	}
 	s.client = client
+	if s.ticker, err = newTicker(s); err != nil {
+		s.end()
+		client.Close()
+		return nil, fatal{err}
+	}
 	return s, nil
 }
 
@@ -226,6 +232,7 @@ func (s *session) shut() {
 	opening := slices.Collect(maps.Values(s.opening))
 	s.mu.Unlock()
 	s.end()
+	s.ticker.client.Close()
 	for _, o := range opening {
 		<-o.done
 	}
@@ -233,7 +240,7 @@ func (s *session) shut() {
 
 func (s *session) newPartition(o *opening) *partition {
 	p := &partition{
-		number: o.number, position: o.position, next: o.position, checkpointed: o.position.Input,
+		number: o.number, position: o.position, next: o.position, checkpointed: pointOf(o.position), heard: time.Now(),
 		inForce: o.inForce,
 		engine:  campaign.NewEngine(o.inForce.Set(), s.cfg.Topics.LedgerBytes),
 		store:   s.cfg.Store,

@@ -12,14 +12,21 @@ type tally struct {
 	unknownZones int
 	decisions    map[decisionOf]int
 	rejections   map[campaign.Reason]int
-	rewards      map[string]int // by campaign
-	arrivals     []arrival      // of all records
-	dues         []arrival      // of the records that made rewards due
+	rewards      map[string]int    // by campaign
+	outcomes     map[outcomeOf]int // but of rewards
+	fired        int               // ledgers of which something was due
+	arrivals     []arrival         // of all records
+	dues         []arrival         // of the records that made rewards due
 }
 
 type decisionOf struct {
 	campaign string
 	decision campaign.Decision
+}
+
+type outcomeOf struct {
+	campaign string
+	kind     campaign.OutcomeKind
 }
 
 // arrival is how many records came with one timestamp, Unix ms: those of one batch share it.
@@ -29,14 +36,15 @@ type arrival struct {
 }
 
 func newTally() tally {
-	return tally{decisions: map[decisionOf]int{}, rejections: map[campaign.Reason]int{}, rewards: map[string]int{}}
+	return tally{decisions: map[decisionOf]int{}, rejections: map[campaign.Reason]int{}, rewards: map[string]int{}, outcomes: map[outcomeOf]int{}}
 }
 
 func (t *tally) reset() {
 	clear(t.decisions)
 	clear(t.rejections)
 	clear(t.rewards)
-	*t = tally{decisions: t.decisions, rejections: t.rejections, rewards: t.rewards, arrivals: t.arrivals[:0], dues: t.dues[:0]}
+	clear(t.outcomes)
+	*t = tally{decisions: t.decisions, rejections: t.rejections, rewards: t.rewards, outcomes: t.outcomes, arrivals: t.arrivals[:0], dues: t.dues[:0]}
 }
 
 func (t *tally) record(ms int64, bytes int) {
@@ -61,6 +69,11 @@ func (t *tally) result(r *campaign.Result, ms int64) {
 	for i := range r.Rewards {
 		t.rewards[r.Rewards[i].Campaign.ID]++
 		t.dues = arrived(t.dues, ms)
+	}
+	for _, o := range r.Outcomes {
+		if o.Kind != campaign.Achieved {
+			t.outcomes[outcomeOf{o.Campaign.ID, o.Kind}]++
+		}
 	}
 }
 

@@ -23,6 +23,12 @@ const (
 // IsControl says whether a record speaks to a partition. It is asked before the record is decoded.
 func IsControl(key []byte) bool { return string(key) == ControlKey }
 
+// Tick is a record's value that only moves a partition's clock (T5): that of the record. at is for people who look at it.
+func Tick(at time.Time) []byte {
+	dst := appendJSONString([]byte(`{"specversion":"1.0","id":"tick","source":"/stampede/processor","type":`), TypeTick)
+	return append(formatTime(append(dst, `,"time":"`...), at.UnixNano()), `"}`...)
+}
+
 // DecodeControl reads a record under ControlKey into ev, which then has no user.
 func (d *Decoder) DecodeControl(rec *Record, ev *Event) *Rejection {
 	*ev = Event{}

@@ -14,6 +14,9 @@ func NewReplay(engine *Engine) *Replay {
 	return &Replay{engine: engine, ledgers: map[string]*Ledger{}}
 }
 
+// Use puts other campaigns in force, from the next record on.
+func (r *Replay) Use(set *Set) { r.engine.Use(set) }
+
 // Clock is the clock so far, Unix ms.
 func (r *Replay) Clock() int64 { return r.clock }
 

@@ -31,7 +31,7 @@ func golden(t testing.TB) map[string][]byte {
 
 var (
 	goldenPosition = Position{
-		EventsTopic: [16]byte{1, 2, 3}, ChangelogTopic: [16]byte{15: 9}, Partitions: 6, Input: 1 << 40, Changelog: 12345,
+		EventsTopic: [16]byte{1, 2, 3}, ChangelogTopic: [16]byte{15: 9}, Partitions: 6, Input: 1 << 40, Step: 2, Changelog: 12345,
 		Clock: 1_772_366_400_000, CaughtUp: -1, Restoring: true,
 	}
 	goldenPrepared = Prepared{

@@ -15,6 +15,7 @@ type Position struct {
 	ChangelogTopic [16]byte // Kafka's id of the changelog topic
 	Partitions     int32    // how many partitions the events topic had
 	Input          int64    // offset of the next event to process
+	Step           int64    // how many transactions have changed ledgers since the event before it, because time passed
 	Changelog      int64    // offset of the next changelog record that the ledgers don't reflect
 	Clock          int64    // the partition's clock, Unix ms: timers up to it are done with
 	CaughtUp       int64    // wall clock, Unix ms, when the store last held everything committed
@@ -71,6 +72,7 @@ func appendPosition(dst []byte, pos Position) []byte {
 	dst = append(dst, pos.ChangelogTopic[:]...)
 	dst = binary.AppendVarint(dst, int64(pos.Partitions))
 	dst = binary.AppendVarint(dst, pos.Input)
+	dst = binary.AppendVarint(dst, pos.Step)
 	dst = binary.AppendVarint(dst, pos.Changelog)
 	dst = binary.AppendVarint(dst, pos.Clock)
 	return binary.AppendVarint(dst, pos.CaughtUp)
@@ -90,7 +92,7 @@ func (d *decoder) position() Position {
 		d.err = fmt.Errorf("a position has %d partitions", partitions)
 	}
 	pos.Partitions = int32(partitions)
-	pos.Input, pos.Changelog = d.varint(), d.varint()
+	pos.Input, pos.Step, pos.Changelog = d.varint(), d.varint(), d.varint()
 	pos.Clock, pos.CaughtUp = d.varint(), d.varint()
 	return pos
 }

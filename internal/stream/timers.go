@@ -1,0 +1,107 @@
+package stream
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/pkg/state"
+)
+
+// What is due by the clock fires before the record that moves the clock there is applied, in the order (due, user) (T5). Who is due is told
+// by the timers in memory for the users in the overlay, and by the store's for all others.
+//
+// At the end of a month everybody can be due at once. So a cycle fires no more than maxFired of a partition. Where more is due, the record
+// is not applied yet: the cycle commits what has fired, at the same input and one step further, and the record is polled again.
+
+const (
+	// maxFired bounds what a partition fires in a cycle.
+	maxFired = 5000
+	// timersRead is how many of the store's timers are read at a time.
+	timersRead = 256
+)
+
+// storedTimers reads the store's timers in order, as of the last checkpoint.
+type storedTimers struct {
+	next  []state.Timer // read and not passed yet
+	last  state.Timer   // the last one that was read
+	ended bool          // there is none behind it
+}
+
+// advance fires what is due by a record's clock. It is not done where there is more than a cycle takes.
+func (p *partition) advance(r *kgo.Record, clock int64) (done bool, err error) {
+	for {
+		user, due, err := p.nextDue()
+		if err != nil {
+			return false, err
+		}
+		if due == 0 || due > clock {
+			p.next.Clock = max(p.next.Clock, clock)
+			return true, nil
+		}
+		if p.fired == maxFired {
+			return false, nil
+		}
+		if err := p.fire(r, user, due); err != nil {
+			return false, err
+		}
+	}
+}
+
+// nextDue is who is due first, and when; 0 where nobody is.
+func (p *partition) nextDue() (user string, due int64, err error) {
+	stored, err := p.nextStored()
+	if err != nil {
+		return "", 0, err
+	}
+	user, due, ok := p.timers.Next()
+	if stored != nil && (!ok || stored.Due < due || stored.Due == due && stored.User < user) {
+		return stored.User, stored.Due, nil
+	}
+	return user, due, nil
+}
+
+// nextStored is the store's first timer of a user who is not in the overlay; nil where there is none.
+func (p *partition) nextStored() (*state.Timer, error) {
+	t := &p.stored
+	for {
+		for len(t.next) > 0 {
+			if p.overlay[t.next[0].User] == nil {
+				return &t.next[0], nil
+			}
+			t.next = t.next[1:]
+		}
+		if t.ended {
+			return nil, nil
+		}
+		var err error
+		if t.next, err = p.store.Timers(p.number, t.last, timersRead); err != nil {
+			return nil, err
+		}
+		if n := len(t.next); n > 0 {
+			t.last = t.next[n-1]
+		}
+		t.ended = len(t.next) < timersRead
+	}
+}
+
+// fire applies what is due for a user. The store's timer can be of a ledger that is no more: then nothing is.
+func (p *partition) fire(r *kgo.Record, user string, due int64) error {
+	e, err := p.lookUp(user)
+	if err != nil {
+		return err
+	}
+	if e.ledger.Due() != due {
+		return nil // it is in the overlay now, with what is right
+	}
+	p.engine.Use(p.inForce.Set())
+	result := p.engine.Fire(e.ledger, e.user)
+	if after := e.ledger.Due(); after != 0 && after <= due {
+		return fmt.Errorf("BUG: the ledger of %q is due at %d again", user, after)
+	}
+	p.next.Clock = max(p.next.Clock, due-1) // others may be due at the same instant
+	p.fired++
+	p.tally.fired++
+	p.took(e, result, r)
+	return nil
+}
