@@ -73,12 +73,18 @@ func (in *installation) processor(name string) *processor {
 // load produces events until end is called, which returns how many there were.
 func (in *installation) load(users, rate int, count uint64) (sent func() uint64, end func() uint64) {
 	in.t.Helper()
+	return in.loadOf(users, rate, count, true)
+}
+
+// loadOf does so with what producers do wrong, or without.
+func (in *installation) loadOf(users, rate int, count uint64, odd bool) (sent func() uint64, end func() uint64) {
+	in.t.Helper()
 	cl, err := in.Connection.Client(in.t.Context(), in.Topics.BatchBytes())
 	if err != nil {
 		in.t.Fatal(err)
 	}
 	p := &workload.Producer{
-		Generator: workload.New(workload.Config{Seed: 1, Users: users, Odd: true}), Client: cl, Topic: in.Topics.Events.Name, Rate: rate, Count: count,
+		Generator: workload.New(workload.Config{Seed: 1, Users: users, Odd: odd}), Client: cl, Topic: in.Topics.Events.Name, Rate: rate, Count: count,
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -184,7 +184,7 @@ func (plan *publishPlan) publish(r *registry, c *campaign.Campaign, now int64) e
 	}
 	if rejection != nil {
 		plan.Refused = append(plan.Refused, errors.New(rejection.Detail))
-		return nil
+		return nil //nolint:nilerr // what is refused is told together
 	}
 	change := CampaignChange{ID: c.ID, Version: c.Version, Written: true}
 	switch {

@@ -1,0 +1,360 @@
+package stream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/stream"
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+)
+
+// onBoth runs a test on the embedded broker and on a real one.
+func onBoth(t *testing.T, test func(b *bench)) {
+	t.Run("embedded", func(t *testing.T) { test(newBench(t)) })
+	t.Run("real", func(t *testing.T) { test(newRealBench(t)) })
+}
+
+// births is a campaign that rewards every birth that is reported, in a version and with more lines.
+func births(t *testing.T, id string, version int, more string) *campaign.Campaign {
+	t.Helper()
+	c, err := campaign.Definition{Language: campaign.Language, Source: fmt.Sprintf(
+		"campaign: %s\nversion: %d\nstarts: 2000-01-01\ngoal: {event: birth.reported}\nrepeat: always\nreward: {kind: points}\n%s", id, version, more)}.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// inForce publishes campaigns and no others.
+func (b *bench) inForce(campaigns ...*campaign.Campaign) []string {
+	b.Helper()
+	var err error
+	if b.campaigns, err = campaign.NewSet(campaigns); err != nil {
+		b.Fatal(err)
+	}
+	var did []string
+	for _, c := range b.publish().Changes {
+		did = append(did, c.String())
+	}
+	return did
+}
+
+// Versions come and go between events, and the worker is started anew, loses its store, and meets what is refused: the judge replays
+// the log with campaigns of its own.
+func TestCampaignsChangeWhileEventsFlow(t *testing.T) {
+	onBoth(t, func(b *bench) {
+		b.produce(500)
+		w := b.start(b.dir("a"))
+		b.inForce(births(b.T, "births", 1, ""), births(b.T, "more", 1, "lateness: 1h"))
+		b.produce(1000)
+		b.processed()
+		b.inForce(births(b.T, "births", 2, "title: x"), births(b.T, "more", 2, "lateness: 24h"))
+		b.produce(1000)
+		b.end(w)
+		b.inForce(births(b.T, "births", 3, "lateness: 9 days"))
+		b.produce(1000)
+		if err := os.RemoveAll(b.dir("a")); err != nil {
+			b.Fatal(err)
+		}
+		w = b.start(b.dir("a"))
+		b.processed()
+		if got := w.Status().InForce; got != 4 { // two of the bench, which are withdrawn and not closed, and these
+			b.Errorf("%d campaigns are in force", got)
+		}
+		if got := w.metric("stampede_campaigns_in_force"); got != 4 {
+			b.Errorf("the gauge says %d", got)
+		}
+		b.end(w)
+		if v := b.judge(b.dir("a")); v.Rewards < 50 || v.Told == 0 || v.InStores != 6 || w.Status().Lag != 0 {
+			b.Errorf("too little happened to prove anything: %s", v)
+		}
+	})
+}
+
+// Two processes publish at the same moment, again and again. Each time one has its way and the other is told, or both did one after
+// the other; what partitions are told is what the registry says.
+func TestTwoPublishersAtOnce(t *testing.T) {
+	onBoth(t, func(b *bench) {
+		published, meanwhile := 0, 0
+		for round := 1; round <= 8; round++ {
+			var both sync.WaitGroup
+			errs := make([]error, 2)
+			for i := range errs {
+				set, err := campaign.NewSet([]*campaign.Campaign{births(b.T, "births", 2*round+i, fmt.Sprintf("title: of publisher %d", i))})
+				if err != nil {
+					b.Fatal(err)
+				}
+				both.Go(func() {
+					_, errs[i] = stream.Publish{Connection: b.connection, Topics: b.wanted, Campaigns: set}.Run(context.Background())
+				})
+			}
+			both.Wait()
+			for i, err := range errs {
+				switch {
+				case err == nil:
+					published++
+				case errors.Is(err, stream.ErrPublishedMeanwhile):
+					meanwhile++
+				case i == 0 && strings.Contains(err.Error(), "raise `version`"): // the other was quicker, and has the higher version
+				default:
+					b.Errorf("round %d, publisher %d: %v", round, i, err)
+				}
+			}
+			if errs[0] != nil && errs[1] != nil {
+				b.Errorf("round %d: neither has published: %v", round, errs)
+			}
+		}
+		b.Logf("%d published, %d were told that another did", published, meanwhile)
+		b.produce(500)
+		b.end(b.work("a"))
+		if v := b.judge(b.dir("a")); v.Rewards == 0 {
+			b.Errorf("nothing was in force: %s", v)
+		}
+		listed, err := stream.ListCampaigns(b.Context(), b.connection, b.topics, time.Now().UnixMilli())
+		if err != nil {
+			b.Fatal(err)
+		}
+		i := slices.IndexFunc(listed, func(c stream.ListedCampaign) bool { return c.ID == "births" })
+		if i < 0 {
+			b.Fatal("the registry has no campaign")
+		}
+		// Every partition was told the same, record for record: what one transaction wrote, all of them have.
+		told := b.told()
+		for n := range told {
+			if diff := cmp.Diff(told[0], told[n]); diff != "" {
+				b.Errorf("partition %d was told something else than partition 0: %s", n, diff)
+			}
+		}
+		if want := fmt.Sprintf("births@%d", listed[i].Version); len(told[0]) == 0 || told[0][len(told[0])-1] != want {
+			b.Errorf("the registry has %s, and the partitions were told %v", want, told[0])
+		}
+	})
+}
+
+// told is what each partition was told of campaigns, as the ids of the records.
+func (b *bench) told() [][]string {
+	b.Helper()
+	told := make([][]string, b.topics.Events.Partitions)
+	ends, err := b.connection.Ends(b.Context(), b.topics.Events.Name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for n := range told {
+		span := kafka.Span{Topic: b.topics.Events.Name, Partition: int32(n), End: ends[int32(n)]} //nolint:gosec // small
+		if err := b.connection.ReadCommitted(b.Context(), span, func(r *kgo.Record) (bool, error) {
+			if campaign.IsControl(r.Key) {
+				_, rest, _ := strings.Cut(string(r.Value), `"id":"`)
+				id, _, _ := strings.Cut(rest, `"`)
+				told[n] = append(told[n], id)
+			}
+			return true, nil
+		}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return told
+}
+
+// Processors that start at once publish the same directory: all of them start, and each campaign is published once.
+func TestProcessorsThatStartTogetherPublishOnce(t *testing.T) {
+	onBoth(t, func(b *bench) {
+		set, err := campaign.NewSet([]*campaign.Campaign{births(b.T, "births", 1, ""), births(b.T, "more", 1, "")})
+		if err != nil {
+			b.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() {
+				p, err := stream.Publish{Connection: b.connection, Topics: b.wanted, Campaigns: set, Add: true}.Run(context.Background())
+				if err != nil {
+					b.Error(err)
+				} else if len(p.Left) != 2 || len(p.Refused) != 0 {
+					b.Errorf("left %v, refused %v", p.Left, p.Refused)
+				}
+			})
+		}
+		all.Wait()
+		for n, told := range b.told() {
+			if slices.Sort(told); !slices.Equal(told, []string{"birth-reported@1", "births@1", "five-days-of-logging@1", "more@1"}) {
+				b.Errorf("partition %d was told %v", n, told)
+			}
+		}
+	})
+}
+
+// The answer to a commit is lost: the registry knows whether it was applied, and what was done is told.
+func TestAPublishWhoseOutcomeIsNotToldIsFoundOut(t *testing.T) {
+	b := newRealBench(t)
+	for i, f := range []fault{cut, unknownServerError} {
+		l := &liar{fault: f, nth: 2}
+		l.commits.Store(1) // the first answer is spoiled, and the one after it is not
+		connection := b.connection
+		connection.Dial = l.dial
+		set, err := campaign.NewSet([]*campaign.Campaign{births(t, "births", i+1, "")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := stream.Publish{Connection: connection, Topics: b.wanted, Campaigns: set, Add: true}.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.Changes) != 1 || !p.Changes[0].Written || l.spoiled.Load() == 0 {
+			t.Errorf("with %d answers spoiled: %+v", l.spoiled.Load(), p)
+		}
+	}
+	for n, told := range b.told() {
+		if len(told) != 4 {
+			t.Errorf("partition %d was told %v", n, told)
+		}
+	}
+}
+
+// The topic is given more partitions: the next publish tells them what the others know, and nothing twice.
+func TestNewPartitionsAreTold(t *testing.T) {
+	b := newBench(t)
+	b.inForce(births(t, "births", 1, ""), births(t, "gone", 1, ""))
+	b.inForce(births(t, "births", 1, ""))
+	before := b.told()
+	added, err := kadm.NewClient(b.client).CreatePartitions(t.Context(), 2, b.topics.Events.Name, b.topics.Changelog.Name)
+	if err = errors.Join(err, added.Error()); err != nil {
+		t.Fatal(err)
+	}
+	cl, err := b.connection.Client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if b.topics, err = kafka.EnsureTopics(t.Context(), cl, b.wanted); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"births: unchanged, version 1, told to 2 new partitions"}
+	if diff := cmp.Diff(want, b.inForce(births(t, "births", 1, ""))); diff != "" {
+		t.Error(diff)
+	}
+	for n, told := range b.told() {
+		want := []string{"births@1"}
+		if n < len(before) {
+			want = before[n]
+		}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("partition %d: %s", n, diff)
+		}
+	}
+	if diff := cmp.Diff([]string{"births: unchanged, version 1"}, b.inForce(births(t, "births", 1, ""))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A publish with mistakes tells all of them and writes nothing.
+func TestAPublishWithMistakesWritesNothing(t *testing.T) {
+	b := newBench(t)
+	b.inForce(births(t, "a", 2, ""), births(t, "b", 2, ""), births(t, "ended", 1, "ends: 2001-01-01"))
+	before := b.told()
+	for _, dryRun := range []bool{false, true} {
+		set, err := campaign.NewSet([]*campaign.Campaign{
+			births(t, "a", 1, ""), births(t, "b", 2, "title: x"), births(t, "ended", 2, "ends: 2030-01-01"), births(t, "new", 1, ""),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := stream.Publish{Connection: b.connection, Topics: b.wanted, Campaigns: set, DryRun: dryRun}.Run(t.Context())
+		if dryRun {
+			err = errors.Join(p.Refused...)
+		}
+		for _, want := range []string{
+			"campaign `a` is in force in version 2, and this is version 1", "campaign `b` is in force in version 2 with another content",
+			"campaign `ended` has ended and is closed",
+		} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q is not told: %v", want, err)
+			}
+		}
+	}
+	if diff := cmp.Diff(before, b.told()); diff != "" {
+		t.Errorf("something was written: %s", diff)
+	}
+}
+
+// A campaign in a newer language stops the processor, and says what to do: another processor may understand it.
+func TestANewerLanguageStopsTheWorker(t *testing.T) {
+	b := newBench(t)
+	cl, err := b.connection.Client(t.Context(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	r := &kgo.Record{
+		Topic: b.topics.Events.Name, Key: []byte(campaign.ControlKey),
+		Value: []byte(`{"specversion":"1.0","id":"1","source":"/x","type":"stampede.campaign_published","time":"2026-01-01T00:00:00Z","data":{"language":2}}`),
+	}
+	if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	w := b.start(b.dir("a"))
+	select {
+	case err := <-w.done:
+		close(w.done)
+		if err == nil || !strings.Contains(err.Error(), "this processor reads up to 1: upgrade the processor") {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("it works on")
+	}
+}
+
+// Users under way are counted by the changelog's last word on each.
+func TestUsersInProgressAreCounted(t *testing.T) {
+	b := newBench(t)
+	dir := filepath.Join(b.dirs, "campaigns")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "c.yaml"), []byte("campaign: twice\nversion: 1\nstarts: 2000-01-01\ngoal: {count: 2, of: hit}\nreward: {kind: points}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if b.campaigns, err = campaign.Load(os.DirFS(dir), "."); err != nil {
+		t.Fatal(err)
+	}
+	b.publish()
+	for i, user := range []string{"ann", "bob", "cid", "ann"} {
+		value := fmt.Appendf(nil, `{"specversion":"1.0","id":"%d","source":"/x","type":"hit","time":%q}`, i, time.Now().UTC().Format(time.RFC3339))
+		if err := b.client.ProduceSync(t.Context(), &kgo.Record{Topic: b.topics.Events.Name, Key: []byte(user), Value: value}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if i == 2 {
+			b.end(b.work("a"))
+		}
+	}
+	b.end(b.work("a"))
+	b.judge(b.dir("a"))
+	listed, err := stream.ListCampaigns(t.Context(), b.connection, b.topics, time.Now().UnixMilli())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range listed {
+		want := map[string]int{"twice": 2}[c.ID] // bob and cid; ann has the reward
+		if c.InProgress != want {
+			t.Errorf("%d users are under way in %s, wanted %d", c.InProgress, c.ID, want)
+		}
+		if c.Withdrawn != (c.ID != "twice") {
+			t.Errorf("%s is withdrawn: %t", c.ID, c.Withdrawn)
+		}
+	}
+	if len(listed) != 3 {
+		t.Errorf("listed are %v", listed)
+	}
+}
