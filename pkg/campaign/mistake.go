@@ -42,6 +42,9 @@ func (ms Mistakes) sort() {
 
 // nearest returns the candidate that a misspelt word most likely meant, or "" where none is close.
 func nearest(word string, candidates []string) string {
+	if len(word) > maxShown {
+		return ""
+	}
 	best, bestDistance := "", len(word)/2+1
 	for _, c := range candidates {
 		if d := distance(word, c); d < bestDistance {

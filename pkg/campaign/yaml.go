@@ -8,14 +8,30 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
-// maxFileBytes bounds one campaign file: a campaign is a page, not a book.
-const maxFileBytes = 256 << 10
+// What one file can be. The parser recurses, and its time and memory grow with the square of some of these: a file that passes a bound
+// is refused before it is parsed.
+const (
+	// maxFileBytes bounds a file: a campaign is a page, not a book.
+	maxFileBytes = 256 << 10
+	// maxNesting bounds how deep lists and mappings nest.
+	maxNesting = 32
+	// maxKeys bounds the keys of one mapping.
+	maxKeys = 1000
+	// maxPathBytes bounds what the parser keeps besides the text: for each word the keys around it.
+	maxPathBytes = 16 << 20
+	// maxShown bounds what is quoted of a file in a mistake, and what a near word is looked for.
+	maxShown = 60
+)
 
 // reader reads one YAML file into a struct and notes every mistake with its place, instead of stopping at the first.
 type reader struct {
@@ -38,33 +54,123 @@ func (r *reader) document(src []byte) ast.Node {
 		r.add(1, 1, "the file has %d bytes, at most %d are read: one campaign a file", len(src), maxFileBytes)
 		return nil
 	}
-	f, err := parser.ParseBytes(src, 0)
-	if err != nil {
-		line, column, message := 1, 1, err.Error()
-		if e, ok := errors.AsType[yaml.Error](err); ok {
-			message = e.GetMessage()
-			if t := e.GetToken(); t != nil {
-				line, column = t.Position.Line, t.Position.Column
-			}
-		}
-		r.add(line, column, "this is no YAML: %s", message)
+	tokens := lexer.Tokenize(string(src))
+	if !r.bounded(tokens) {
 		return nil
 	}
-	var bodies []ast.Node
+	f, err := parser.Parse(tokens, 0)
+	if err != nil {
+		r.noYAML(err)
+		return nil
+	}
 	for _, d := range f.Docs {
 		if d.Body != nil && d.Body.Type() != ast.CommentType {
-			bodies = append(bodies, d.Body)
+			return d.Body
 		}
 	}
-	switch len(bodies) {
-	case 0:
-		r.add(1, 1, "the file is empty: a campaign begins with `campaign: its-id`")
-		return nil
-	case 1:
-		return bodies[0]
-	}
-	r.wrong(bodies[1], "a second document begins here: write one campaign a file")
+	r.add(1, 1, "the file is empty: a campaign begins with `campaign: its-id`")
 	return nil
+}
+
+// noYAML notes a syntax error. An error of the parser that prints itself prints the whole file.
+func (r *reader) noYAML(err error) {
+	e, ok := errors.AsType[yaml.Error](err)
+	if !ok {
+		r.add(1, 1, "this is no YAML: %s", err)
+		return
+	}
+	line, column := 1, 1
+	if t := e.GetToken(); t != nil {
+		line, column = t.Position.Line, t.Position.Column
+	}
+	r.add(line, column, "this is no YAML: %s", e.GetMessage())
+}
+
+// level is a list or a mapping that a token stands in.
+type level struct {
+	flow   bool // in brackets or braces
+	column int  // of its items, where it is a block
+	keys   int
+	path   int // bytes of the keys around it
+	key    int // and of its own key at the moment
+}
+
+// bounded goes through a file's tokens before they are parsed. It notes what is not read in any place, and says whether the rest can be
+// parsed in bounded time and memory.
+func (r *reader) bounded(tokens token.Tokens) bool {
+	levels := []level{{flow: true}} // what stands around the document
+	unread, unreadLine, path := 0, 0, 0
+	content, ended := false, false
+	for _, t := range tokens {
+		at := t.Position
+		top := &levels[len(levels)-1]
+		switch t.Type {
+		case token.CommentType, token.DirectiveType:
+			continue
+		case token.DocumentHeaderType, token.DocumentEndType:
+			ended = content
+			continue
+		case token.AnchorType, token.AliasType, token.TagType, token.MergeKeyType:
+			if at.Line != unreadLine {
+				r.add(at.Line, at.Column, "anchors, aliases, tags and merge keys are not read: write the value itself")
+			}
+			if unread++; unread > maxNesting { // they nest, too
+				return false
+			}
+			unreadLine = at.Line
+		case token.MappingStartType, token.SequenceStartType:
+			levels = append(levels, level{flow: true, path: top.path + top.key})
+		case token.MappingEndType, token.SequenceEndType:
+			for len(levels) > 1 && !levels[len(levels)-1].flow {
+				levels = levels[:len(levels)-1]
+			}
+			levels = levels[:max(1, len(levels)-1)]
+		case token.SequenceEntryType, token.MappingKeyType:
+			levels = block(levels, at.Column)
+		case token.MappingValueType:
+			if key := t.Prev; key != nil {
+				levels = block(levels, key.Position.Column)
+				levels[len(levels)-1].key = len(key.Value)
+				levels[len(levels)-1].keys++
+			}
+		default:
+		}
+		if ended {
+			r.add(at.Line, at.Column, "a second document begins here: write one campaign a file")
+			return false
+		}
+		content = true
+		top = &levels[len(levels)-1]
+		path += top.path + top.key
+		switch {
+		case len(levels)-1 > maxNesting:
+			r.add(at.Line, at.Column, "lists and mappings nest deeper than %d levels here: a campaign needs no more than a few", maxNesting)
+			return false
+		case top.keys > maxKeys:
+			r.add(at.Line, at.Column, "this mapping has more than %d keys: write fewer", maxKeys)
+			return false
+		case path > maxPathBytes:
+			r.add(at.Line, at.Column, "too much stands below long keys: write shorter keys")
+			return false
+		}
+	}
+	return true
+}
+
+// block finds the block that an item in a column belongs to. Within brackets or braces columns mean nothing.
+func block(levels []level, column int) []level {
+	top := levels[len(levels)-1]
+	if top.flow && len(levels) > 1 {
+		return levels
+	}
+	for !top.flow && top.column > column {
+		levels = levels[:len(levels)-1]
+		top = levels[len(levels)-1]
+	}
+	if !top.flow && top.column == column {
+		return levels
+	}
+	return append(levels, level{column: column, path: top.path + top.key})
 }
 
 func (r *reader) add(line, column int, format string, args ...any) {
@@ -138,18 +244,17 @@ func (r *reader) unknownKey(at ast.Node, what, key string, fields []field) {
 		known[i] = f.key
 	}
 	if near := nearest(key, known); near != "" {
-		r.wrong(at, "%s has no key `%s`: did you mean `%s`?", what, key, near)
+		r.wrong(at, "%s has no key `%s`: did you mean `%s`?", what, shown(key), near)
 		return
 	}
-	r.wrong(at, "%s has no key `%s`: it can have %s", what, key, strings.Join(known, ", "))
+	r.wrong(at, "%s has no key `%s`: it can have %s", what, shown(key), strings.Join(known, ", "))
 }
 
-// plain refuses anchors, aliases, merges and tags: a campaign reads like its sentence, and no file can unfold into
-// something larger than itself.
-func (r *reader) plain(n ast.Node) bool {
+// plain is false for anchors, aliases, merges and tags, which bounded has refused: a campaign reads like its sentence, and no file can
+// unfold into something larger than itself.
+func (*reader) plain(n ast.Node) bool {
 	switch n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
-		r.wrong(n, "anchors, aliases and tags are not read: write the value itself")
 		return false
 	}
 	return true
@@ -176,11 +281,28 @@ func describe(n ast.Node) string {
 	case *ast.NullNode:
 		return "nothing"
 	}
-	s := n.GetToken().Value
-	if len(s) > 40 {
-		s = s[:40] + "..."
+	return "`" + shown(n.GetToken().Value) + "`"
+}
+
+// shown is a text of a file for a mistake's: one line of bounded length.
+func shown(s string) string {
+	cut := false
+	if len(s) > maxShown {
+		for s = s[:maxShown]; len(s) > 0 && !utf8.ValidString(s); {
+			s = s[:len(s)-1]
+		}
+		cut = true
 	}
-	return "`" + s + "`"
+	s = strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, s)
+	if cut {
+		s += "..."
+	}
+	return s
 }
 
 // scalar returns a scalar's text as it is written, without quotes.
