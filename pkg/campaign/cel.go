@@ -5,26 +5,35 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/env"
 	celoperators "cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
 )
 
 const (
-	maxExpressionBytes = 4096
-	maxExpressionNodes = 1000
+	// maxExpression bounds an expression's characters.
+	maxExpression      = 1000
+	maxExpressionNodes = 2000
 	maxExpressionDepth = 50
 	// maxExpressionCost bounds one evaluation, in CEL's own units (about one a step): what runs longer is an error, and an
 	// error is false. It depends on the event and the expression alone, so it is the same everywhere.
 	maxExpressionCost = 100_000
+	// maxValueSize bounds every value on the way, all that is in it counted as often as it is reached, ten bytes of text as one: the
+	// cost of a step is known behind it, so a step must not be larger.
+	maxValueSize  = 1 << 20
+	maxValueDepth = 256
 )
 
 // predicate is a compiled condition: CEL, boolean, over `event` and `user`.
@@ -44,24 +53,97 @@ type exprError struct {
 
 // compileCEL parses and checks an expression. All its mistakes are returned.
 func compileCEL(source string) (*cel.Ast, cel.Program, []exprError) {
-	if len(source) > maxExpressionBytes {
-		return nil, nil, []exprError{{1, 1, fmt.Sprintf("the expression has %d bytes, at most %d are read", len(source), maxExpressionBytes)}}
+	if n := utf8.RuneCountInString(source); n > maxExpression {
+		return nil, nil, []exprError{{1, 1, fmt.Sprintf("the expression has %d characters, at most %d are read: write a shorter one", n, maxExpression)}}
 	}
 	environment := celEnvironment()
 	checked, issues := environment.Compile(source)
 	if issues.Err() != nil {
-		var mistakes []exprError
-		for _, e := range issues.Errors() {
-			mistakes = append(mistakes, exprError{max(1, e.Location.Line()), e.Location.Column() + 1, explainCEL(e.Message)})
-		}
-		return nil, nil, mistakes
+		return nil, nil, celMistakes(source, issues.Errors())
 	}
-	program, err := environment.Program(checked, cel.CostLimit(maxExpressionCost), cel.InterruptCheckFrequency(0))
+	if wrong := refusedForms(checked); wrong != nil {
+		return nil, nil, wrong
+	}
+	program, err := environment.Program(checked,
+		cel.CostLimit(maxExpressionCost), cel.CostTracking(costs{}),
+		cel.MemoryLimit(maxValueSize), cel.MemoryTracking(types.MemoryTrackerSizeCalculator(sizes)),
+		cel.InterruptCheckFrequency(0))
 	if err != nil {
 		return nil, nil, []exprError{{1, 1, err.Error()}}
 	}
 	return checked, program, nil
 }
+
+// sizes measures values. A value remembers its size, so that measuring it again costs nothing.
+var sizes = types.NewSizeCalculator(types.SizeCalculatorMaxDepth(maxValueDepth), types.SizeCalculatorMaxTraversal(2*maxValueSize))
+
+// costs is what a call costs by the values that it is given. CEL's own tariff goes by a function's overload, and an event's fields are of no
+// type, so that the overload is unknown before the call: it takes 1 for a comparison of two texts of a megabyte, and the outermost length
+// alone for lists of lists.
+type costs struct{}
+
+// CallCost returns nil where CEL's tariff holds.
+func (costs) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
+	cost := uint64(1)
+	switch function {
+	case celoperators.LogicalAnd, celoperators.LogicalOr, celoperators.Conditional, overloads.Contains:
+		return nil
+	case celoperators.Equals, celoperators.NotEquals:
+		cost += min(sizeOf(args[0]), sizeOf(args[1]))
+	case celoperators.In:
+		if _, list := args[1].(traits.Lister); list {
+			cost += sizeOf(args[1])
+		}
+		cost += textSize(args[0])
+	default:
+		for _, arg := range args {
+			cost += textSize(arg)
+		}
+	}
+	return &cost
+}
+
+func sizeOf(v ref.Val) uint64 { return uint64(sizes.AggregateSize(v)) }
+
+// textSize is the size of a text or of bytes, and 0 of everything else.
+func textSize(v ref.Val) uint64 {
+	switch v.(type) {
+	case types.String, types.Bytes:
+		return sizeOf(v)
+	}
+	return 0
+}
+
+// refusedForms are what CEL has and conditions have not: messages, and mappings that are more than looked up in or compared. The order in
+// which CEL goes through a mapping that an expression makes is another one each time, and the same event must always give the same.
+func refusedForms(checked *cel.Ast) []exprError {
+	var wrong []exprError
+	info := checked.NativeRep().SourceInfo()
+	refuse := func(e ast.Expr, message string) {
+		at := info.GetStartLocation(e.ID())
+		wrong = append(wrong, exprError{max(1, at.Line()), max(1, at.Column()+1), message})
+	}
+	for _, n := range ast.MatchDescendants(ast.NavigateAST(checked.NativeRep()), ast.AllMatcher()) {
+		parent, found := n.Parent()
+		switch n.Kind() {
+		case ast.IdentKind:
+			if name := n.AsIdent(); (name == "event" || name == "user") && (!found || parent.Kind() != ast.SelectKind) {
+				refuse(n, "`"+name+"` alone is no value: write which field of it, for example "+map[string]string{"event": "event.data.km", "user": "user.plan"}[name])
+			}
+		case ast.StructKind:
+			refuse(n, "an expression can't make an object of a type: compare the fields that matter")
+		case ast.MapKind:
+			if !found || parent.Kind() != ast.CallKind || !slices.Contains(lookUps, parent.AsCall().FunctionName()) {
+				refuse(n, "a mapping can only be looked up in, for example {\"gold\": 10, \"silver\": 5}[user.plan], or compared")
+			}
+		default:
+		}
+	}
+	return wrong
+}
+
+// lookUps are the functions that take a mapping of the expression's own.
+var lookUps = []string{celoperators.Index, celoperators.In, celoperators.Equals, celoperators.NotEquals}
 
 // compilePredicate compiles a condition.
 func compilePredicate(source string) (*predicate, []exprError) {
@@ -70,7 +152,7 @@ func compilePredicate(source string) (*predicate, []exprError) {
 		return nil, mistakes
 	}
 	if out := checked.OutputType(); !out.IsExactType(types.BoolType) && !out.IsExactType(types.DynType) {
-		return nil, []exprError{{1, 1, fmt.Sprintf("a condition must be true or false, this expression is of type %s", out)}}
+		return nil, []exprError{{1, 1, fmt.Sprintf("a condition must be true or false, this expression is of type %s", shown(out.String()))}}
 	}
 	p := &predicate{source: source, program: program, native: compileNative(shapeOf(checked.NativeRep().Expr()))}
 	p.user = looksAt(checked, "user")
@@ -121,7 +203,7 @@ func (v *valueExpression) eval(s *scope) (operand, error) {
 			return o, errConditionFails
 		}
 	}
-	out, _, err := v.program.Eval(map[string]any{"event": eventObject{s}, "user": userObject{s}})
+	out, _, err := v.program.Eval(map[string]any{"event": newEventObject(s), "user": newUserObject(s)})
 	if err != nil {
 		return operand{}, err
 	}
@@ -161,7 +243,7 @@ func (p *predicate) eval(s *scope) (bool, error) {
 
 // interpret lets CEL evaluate the condition.
 func (p *predicate) interpret(s *scope) (bool, error) {
-	out, _, err := p.program.Eval(map[string]any{"event": eventObject{s}, "user": userObject{s}})
+	out, _, err := p.program.Eval(map[string]any{"event": newEventObject(s), "user": newUserObject(s)})
 	if err != nil {
 		return false, err
 	}
@@ -267,24 +349,124 @@ func pathOf(e ast.Expr) []string {
 	return nil
 }
 
-// explainCEL adds to CEL's own words what an author can do.
+// celMistakes are CEL's mistakes in an author's words. Behind the first one of syntax the others mean nothing.
+func celMistakes(source string, found []*common.Error) []exprError {
+	var mistakes []exprError
+	for _, e := range found {
+		if strings.HasPrefix(e.Message, "error recovery") {
+			continue // it comes with a syntax error
+		}
+		m := exprError{max(1, e.Location.Line()), max(1, e.Location.Column()+1), explainCEL(e.Message)}
+		if text, syntax := strings.CutPrefix(e.Message, "Syntax error: "); syntax {
+			m.Message = explainSyntax(text, wordAt(source, m.Line, m.Column))
+			return append(mistakes, m)
+		}
+		mistakes = append(mistakes, m)
+	}
+	return mistakes
+}
+
+// wordAt is what stands at a place of an expression, up to the next space.
+func wordAt(source string, line, column int) string {
+	for range line - 1 {
+		_, source, _ = strings.Cut(source, "\n")
+	}
+	source, _, _ = strings.Cut(source, "\n")
+	rest := []rune(source)
+	rest = rest[min(column-1, len(rest)):]
+	word, _, _ := strings.Cut(string(rest), " ")
+	return word
+}
+
+// explainSyntax says what an author can do about a syntax error at a word.
+func explainSyntax(message, word string) string {
+	switch lower := strings.ToLower(word); {
+	case word == "":
+		return "the expression ends too early: something is missing here"
+	case lower == "and":
+		return "write && for `" + word + "`"
+	case lower == "or":
+		return "write || for `" + word + "`"
+	case lower == "not":
+		return "write ! for `" + word + "`"
+	case strings.HasPrefix(word, "="):
+		return "write == to compare"
+	case strings.ContainsAny(word[:1], "`&|") || strings.ContainsAny(word, "\u201c\u201d\u2018\u2019\u201e\u00ab\u00bb"):
+		return shown(word) + " is not understood: texts stand in straight quotes, \"like this\", and conditions are joined by && and ||"
+	case strings.HasPrefix(message, "token recognition error at: '\"") || strings.HasPrefix(message, "token recognition error at: ''"):
+		return "the quotes of this text are not closed"
+	}
+	return "`" + shown(word) + "` is not understood here"
+}
+
+// explainCEL says what an author can do about one of CEL's mistakes.
 func explainCEL(message string) string {
 	if name, ok := strings.CutPrefix(message, "undefined field '"); ok {
 		name, _, _ = strings.Cut(name, "'")
-		return message + suggest(nearest(name, slices.Sorted(maps.Keys(eventFields))))
+		fields := slices.Sorted(maps.Keys(eventFields))
+		if near := nearest(name, fields); near != "" {
+			return message + suggest(near)
+		}
+		return message + ": an event has " + strings.Join(fields, ", ") + ", and what it says is below event.data"
 	}
 	if strings.Contains(message, "'matches'") {
 		return "regular expressions are not available: use ==, in, startsWith, endsWith or contains"
 	}
+	if name, ok := strings.CutPrefix(message, "undeclared reference to '"); ok {
+		name, _, _ = strings.Cut(name, "'")
+		known := []string{"event", "user", "has", "all", "exists", "exists_one", "filter", "map"}
+		for function := range celEnvironment().Functions() {
+			if isName(function) {
+				known = append(known, function)
+			}
+		}
+		slices.Sort(known)
+		return fmt.Sprintf("`%s` is not known: an expression looks at `event` and `user`, and a text stands in quotes%s", shown(name), suggest(nearest(name, known)))
+	}
+	if call, ok := strings.CutPrefix(message, "found no matching overload for '"); ok {
+		name, operands, _ := strings.Cut(call, "' applied to '")
+		operands = strings.TrimSuffix(operands, "'")
+		var of []string
+		for _, o := range strings.FieldsFunc(operands, func(r rune) bool { return strings.ContainsRune("(), .", r) }) {
+			if words := celTypes[o]; words != "" && strings.HasPrefix(operands, "(") {
+				o = words
+			}
+			of = append(of, o)
+		}
+		return fmt.Sprintf("`%s` does not go with %s: both sides must be of one type, texts in quotes and numbers without", strings.Trim(name, "_@"), strings.Join(of, " and "))
+	}
+	switch message {
+	case "expression recursion limit exceeded: " + strconv.Itoa(maxExpressionDepth), "max recursion depth exceeded":
+		return fmt.Sprintf("the expression nests deeper than %d levels: write a simpler one, for example with `in [...]`", maxExpressionDepth)
+	}
 	return message
 }
 
+// celTypes are CEL's types in an author's words.
+var celTypes = map[string]string{
+	"string": "a text", "int": "a whole number", "uint": "a whole number", "double": "a number", "bool": "true or false", "null": "null",
+	"bytes": "bytes", "timestamp": "an instant", "duration": "a length of time", "dyn": "any value",
+}
+
+func isName(s string) bool { return s[0] >= 'a' && s[0] <= 'z' }
+
 // The two objects that an expression sees. They are CEL structs of our own, so that a misspelt event field is a mistake
-// when a campaign is loaded and not a campaign that never rewards.
+// when a campaign is loaded and not a campaign that never rewards. What they hold is made into CEL's values once an evaluation.
 type (
-	eventObject struct{ *scope }
-	userObject  struct{ *scope }
+	eventObject struct {
+		*scope
+		data ref.Val
+	}
+	userObject struct {
+		*scope
+		attributes map[string]ref.Val
+	}
 )
+
+func newEventObject(s *scope) *eventObject { return &eventObject{scope: s} }
+func newUserObject(s *scope) *userObject {
+	return &userObject{scope: s, attributes: map[string]ref.Val{}}
+}
 
 const (
 	eventType = "stampede.Event"
@@ -304,13 +486,16 @@ var eventFields = map[string]*types.FieldType{
 	"hour":    eventField(types.IntType, func(s *scope) any { return s.hour }),
 	"data": {
 		Type:  types.DynType,
-		IsSet: func(o any) bool { return o.(eventObject).event.Data.Kind() != Absent },
+		IsSet: func(o any) bool { return o.(*eventObject).event.Data.Kind() != Absent },
 		GetFrom: func(o any) (any, error) {
-			data := o.(eventObject).event.Data
-			if data.Kind() == Absent {
+			object := o.(*eventObject)
+			if object.event.Data.Kind() == Absent {
 				return nil, fmt.Errorf("%w: data", errNoSuchField)
 			}
-			return celValue(data), nil
+			if object.data == nil {
+				object.data = celValue(object.event.Data)
+			}
+			return object.data, nil
 		},
 	},
 }
@@ -319,7 +504,7 @@ func eventField(t *types.Type, read func(*scope) any) *types.FieldType {
 	return &types.FieldType{
 		Type:    t,
 		IsSet:   func(any) bool { return true },
-		GetFrom: func(o any) (any, error) { return read(o.(eventObject).scope), nil },
+		GetFrom: func(o any) (any, error) { return read(o.(*eventObject).scope), nil },
 	}
 }
 
@@ -331,14 +516,14 @@ func userField(name string) *types.FieldType {
 		return &types.FieldType{
 			Type:    types.StringType,
 			IsSet:   func(any) bool { return true },
-			GetFrom: func(o any) (any, error) { return o.(userObject).event.User, nil },
+			GetFrom: func(o any) (any, error) { return o.(*userObject).event.User, nil },
 		}
 	case "timezone":
 		return &types.FieldType{
 			Type:  types.StringType,
-			IsSet: func(o any) bool { return o.(userObject).userTimezone != "" },
+			IsSet: func(o any) bool { return o.(*userObject).userTimezone != "" },
 			GetFrom: func(o any) (any, error) {
-				if zone := o.(userObject).userTimezone; zone != "" {
+				if zone := o.(*userObject).userTimezone; zone != "" {
 					return zone, nil
 				}
 				return nil, fmt.Errorf("%w: timezone", errNoSuchField)
@@ -347,23 +532,63 @@ func userField(name string) *types.FieldType {
 	}
 	return &types.FieldType{
 		Type:  types.DynType,
-		IsSet: func(o any) bool { return read(o.(userObject).scope).Kind() != Absent },
+		IsSet: func(o any) bool { return read(o.(*userObject).scope).Kind() != Absent },
 		GetFrom: func(o any) (any, error) {
-			v := read(o.(userObject).scope)
+			object := o.(*userObject)
+			if known := object.attributes[name]; known != nil {
+				return known, nil
+			}
+			v := read(object.scope)
 			if v.Kind() == Absent {
 				return nil, fmt.Errorf("%w: %s", errNoSuchField, name)
 			}
-			return celValue(v), nil
+			object.attributes[name] = celValue(v)
+			return object.attributes[name], nil
 		},
 	}
 }
 
 // celValue hands a JSON value to CEL: numbers as doubles, null as CEL's null.
-func celValue(v Value) any {
-	if v.Kind() == Null {
-		return types.NullValue
+func celValue(v Value) ref.Val {
+	switch v.Kind() {
+	case Bool:
+		return types.Bool(v.Bool())
+	case Number:
+		return types.Double(v.Number())
+	case String:
+		return types.String(strings.Clone(v.Text()))
+	case Array:
+		var list []ref.Val
+		for e := range v.Elements() {
+			list = append(list, celValue(e))
+		}
+		return types.NewRefValList(types.DefaultTypeAdapter, list)
+	case Object:
+		members := map[ref.Val]ref.Val{}
+		var names []ref.Val
+		for name, member := range v.Members() {
+			key := types.String(strings.Clone(name))
+			members[key] = celValue(member)
+			names = append(names, key)
+		}
+		return celObject{types.NewRefValMap(types.DefaultTypeAdapter, members), types.NewRefValList(types.DefaultTypeAdapter, names)}
+	case Absent, Null:
 	}
-	return v.Any()
+	return types.NullValue
+}
+
+// celObject is a JSON object: a mapping that is gone through in the text's order. CEL's own is gone through in another one each time.
+type celObject struct {
+	traits.Mapper
+	names traits.Lister
+}
+
+// Iterator returns the names.
+func (o celObject) Iterator() traits.Iterator { return o.names.Iterator() }
+
+// AggregateSize measures the mapping, which remembers it.
+func (o celObject) AggregateSize(sizer types.AggregateSizer) uint32 {
+	return o.Mapper.(types.AggregateSizeVisitor).AggregateSize(sizer)
 }
 
 // provider knows the two objects beside CEL's own types.
@@ -428,7 +653,8 @@ var celEnvironment = sync.OnceValue(func() *cel.Env {
 		cel.CustomTypeAdapter(registry),
 		cel.CrossTypeNumericComparisons(true),
 		cel.ParserRecursionLimit(maxExpressionDepth),
-		cel.ParserExpressionSizeLimit(maxExpressionNodes),
+		cel.ParserExpressionSizeLimit(maxExpression),
+		cel.ExpressionNodeLimit(maxExpressionNodes),
 		cel.Variable("event", cel.ObjectType(eventType)),
 		cel.Variable("user", cel.ObjectType(userType)),
 	)
