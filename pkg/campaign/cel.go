@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +24,6 @@ import (
 const (
 	// maxExpression bounds an expression's characters.
 	maxExpression      = 1000
-	maxExpressionNodes = 2000
 	maxExpressionDepth = 50
 	// maxExpressionCost bounds one evaluation, in CEL's own units (about one a step): what runs longer is an error, and an
 	// error is false. It depends on the event and the expression alone, so it is the same everywhere.
@@ -152,7 +150,7 @@ func compilePredicate(source string) (*predicate, []exprError) {
 		return nil, mistakes
 	}
 	if out := checked.OutputType(); !out.IsExactType(types.BoolType) && !out.IsExactType(types.DynType) {
-		return nil, []exprError{{1, 1, fmt.Sprintf("a condition must be true or false, this expression is of type %s", shown(out.String()))}}
+		return nil, []exprError{{1, 1, fmt.Sprintf("a condition must be true or false, this is %s: compare it with something", celType(out.String()))}}
 	}
 	p := &predicate{source: source, program: program, native: compileNative(shapeOf(checked.NativeRep().Expr()))}
 	p.user = looksAt(checked, "user")
@@ -356,99 +354,160 @@ func celMistakes(source string, found []*common.Error) []exprError {
 		if strings.HasPrefix(e.Message, "error recovery") {
 			continue // it comes with a syntax error
 		}
-		m := exprError{max(1, e.Location.Line()), max(1, e.Location.Column()+1), explainCEL(e.Message)}
+		m := exprError{max(1, e.Location.Line()), max(1, e.Location.Column()+1), ""}
+		before, word := around(source, m.Line, m.Column)
 		if text, syntax := strings.CutPrefix(e.Message, "Syntax error: "); syntax {
-			m.Message = explainSyntax(text, wordAt(source, m.Line, m.Column))
+			if strings.HasSuffix(strings.ToLower(before), "not ") {
+				m.Column, word = m.Column-len("not "), "not"
+			}
+			m.Message = explainSyntax(text, word)
 			return append(mistakes, m)
 		}
+		if name := undeclared(e.Message); strings.HasPrefix(word, "(") && strings.HasSuffix(before, name) {
+			m.Column -= utf8.RuneCountInString(name) // CEL's place is the bracket
+		}
+		m.Message = explainCEL(e.Message, strings.HasPrefix(word, "("))
 		mistakes = append(mistakes, m)
 	}
 	return mistakes
 }
 
-// wordAt is what stands at a place of an expression, up to the next space.
-func wordAt(source string, line, column int) string {
-	for range line - 1 {
-		_, source, _ = strings.Cut(source, "\n")
-	}
-	source, _, _ = strings.Cut(source, "\n")
-	rest := []rune(source)
-	rest = rest[min(column-1, len(rest)):]
-	word, _, _ := strings.Cut(string(rest), " ")
-	return word
+// around is what stands before a place in its line of an expression, and the word that begins there.
+func around(source string, line, column int) (before, word string) {
+	lines := strings.Split(source, "\n")
+	letters := []rune(lines[min(line, len(lines))-1])
+	column = min(column-1, len(letters))
+	word, _, _ = strings.Cut(string(letters[column:]), " ")
+	return string(letters[:column]), word
 }
+
+// wordy are operators as people say them.
+var wordy = map[string]string{"and": "&&", "or": "||", "not": "!", "is": "=="}
 
 // explainSyntax says what an author can do about a syntax error at a word.
 func explainSyntax(message, word string) string {
-	switch lower := strings.ToLower(word); {
+	switch {
 	case word == "":
 		return "the expression ends too early: something is missing here"
-	case lower == "and":
-		return "write && for `" + word + "`"
-	case lower == "or":
-		return "write || for `" + word + "`"
-	case lower == "not":
-		return "write ! for `" + word + "`"
+	case wordy[strings.ToLower(word)] != "":
+		return "write " + wordy[strings.ToLower(word)] + " for `" + word + "`"
 	case strings.HasPrefix(word, "="):
 		return "write == to compare"
-	case strings.ContainsAny(word[:1], "`&|") || strings.ContainsAny(word, "\u201c\u201d\u2018\u2019\u201e\u00ab\u00bb"):
-		return shown(word) + " is not understood: texts stand in straight quotes, \"like this\", and conditions are joined by && and ||"
+	case strings.ContainsAny(word, "\u201c\u201d\u2018\u2019\u201e\u00ab\u00bb"):
+		return "`" + shown(word) + "` is not understood: a text stands in straight quotes, \"like this\""
+	case word == "&" || word == "|":
+		return "write " + word + word + " for `" + word + "`"
 	case strings.HasPrefix(message, "token recognition error at: '\"") || strings.HasPrefix(message, "token recognition error at: ''"):
 		return "the quotes of this text are not closed"
 	}
-	return "`" + shown(word) + "` is not understood here"
+	return "`" + shown(word) + "` is not understood here: something is missing before it, or it is too much"
 }
 
-// explainCEL says what an author can do about one of CEL's mistakes.
-func explainCEL(message string) string {
+// undeclared is the name that CEL does not know; empty where the mistake is another one.
+func undeclared(message string) string {
+	name, ok := strings.CutPrefix(message, "undeclared reference to '")
+	if !ok {
+		return ""
+	}
+	name, _, _ = strings.Cut(name, "'")
+	return name
+}
+
+// explainCEL says what an author can do about one of CEL's mistakes; call says that it is about a call.
+func explainCEL(message string, call bool) string {
 	if name, ok := strings.CutPrefix(message, "undefined field '"); ok {
 		name, _, _ = strings.Cut(name, "'")
 		fields := slices.Sorted(maps.Keys(eventFields))
 		if near := nearest(name, fields); near != "" {
 			return message + suggest(near)
 		}
-		return message + ": an event has " + strings.Join(fields, ", ") + ", and what it says is below event.data"
+		return message + ": an event has " + strings.Join(fields, ", ") + "; what it tells is below event.data"
 	}
-	if strings.Contains(message, "'matches'") {
-		return "regular expressions are not available: use ==, in, startsWith, endsWith or contains"
-	}
-	if name, ok := strings.CutPrefix(message, "undeclared reference to '"); ok {
-		name, _, _ = strings.Cut(name, "'")
-		known := []string{"event", "user", "has", "all", "exists", "exists_one", "filter", "map"}
-		for function := range celEnvironment().Functions() {
-			if isName(function) {
-				known = append(known, function)
-			}
+	if name := undeclared(message); name != "" {
+		switch {
+		case name == "matches":
+			return "regular expressions are not available: use ==, in, startsWith, endsWith or contains"
+		case call:
+			return fmt.Sprintf("there is no function `%s`%s", shown(name), suggestOf(name, functionNames()))
 		}
-		slices.Sort(known)
-		return fmt.Sprintf("`%s` is not known: an expression looks at `event` and `user`, and a text stands in quotes%s", shown(name), suggest(nearest(name, known)))
+		near := nearest(name, []string{"event", "user"})
+		if near == "" {
+			return fmt.Sprintf("`%s` is not known: put a text in quotes; a field is one of `event` or `user`, for example user.plan", shown(name))
+		}
+		return fmt.Sprintf("`%s` is not known%s", shown(name), suggest(near))
 	}
 	if call, ok := strings.CutPrefix(message, "found no matching overload for '"); ok {
 		name, operands, _ := strings.Cut(call, "' applied to '")
-		operands = strings.TrimSuffix(operands, "'")
-		var of []string
-		for _, o := range strings.FieldsFunc(operands, func(r rune) bool { return strings.ContainsRune("(), .", r) }) {
-			if words := celTypes[o]; words != "" && strings.HasPrefix(operands, "(") {
-				o = words
-			}
-			of = append(of, o)
-		}
-		return fmt.Sprintf("`%s` does not go with %s: both sides must be of one type, texts in quotes and numbers without", strings.Trim(name, "_@"), strings.Join(of, " and "))
+		return misfit(strings.Trim(name, "_@"), strings.TrimSuffix(operands, "'"))
 	}
-	switch message {
-	case "expression recursion limit exceeded: " + strconv.Itoa(maxExpressionDepth), "max recursion depth exceeded":
+	switch {
+	case strings.HasPrefix(message, "expression recursion limit exceeded"), message == "max recursion depth exceeded":
 		return fmt.Sprintf("the expression nests deeper than %d levels: write a simpler one, for example with `in [...]`", maxExpressionDepth)
+	case message == "invalid argument to has() macro":
+		return "has() asks for a field: write for example has(user.plan)"
+	case message == "invalid int literal", message == "invalid uint literal", message == "invalid double literal":
+		return "this number is too large"
 	}
 	return message
 }
 
-// celTypes are CEL's types in an author's words.
+// misfit tells that a function's operands are not of the types that it takes.
+func misfit(function, operands string) string {
+	operands = strings.Replace(strings.NewReplacer("(", " ", ")", "").Replace(strings.ReplaceAll(operands, "list(", "list[")), ".", "", 1)
+	var of []string
+	dated := false
+	for o := range strings.SplitSeq(operands, ",") {
+		o = strings.TrimSpace(o)
+		dated = dated || o == "timestamp"
+		of = append(of, celType(o))
+	}
+	told := fmt.Sprintf("`%s` does not go with %s", function, strings.Join(of, " and "))
+	switch {
+	case dated:
+		return told + ": compare an instant with timestamp(\"2026-01-01T00:00:00Z\"), or event.date with \"2026-01-01\""
+	case len(of) == 2:
+		return told + ": write a text in quotes, and a number without"
+	}
+	return told
+}
+
+// celType is a type in an author's words.
+func celType(name string) string {
+	switch words := celTypes[name]; {
+	case words != "":
+		return words
+	case strings.HasPrefix(name, "list"):
+		return "a list"
+	case strings.HasPrefix(name, "map"):
+		return "a mapping"
+	}
+	return shown(name)
+}
+
 var celTypes = map[string]string{
-	"string": "a text", "int": "a whole number", "uint": "a whole number", "double": "a number", "bool": "true or false", "null": "null",
+	"string": "a text", "int": "a whole number", "uint": "a whole number", "double": "a number", "bool": "true or false", "null_type": "null",
 	"bytes": "bytes", "timestamp": "an instant", "duration": "a length of time", "dyn": "any value",
 }
 
-func isName(s string) bool { return s[0] >= 'a' && s[0] <= 'z' }
+// functionNames are the functions that are called by a name.
+func functionNames() []string {
+	names := []string{"has", "all", "exists", "exists_one", "filter", "map"}
+	for name := range celEnvironment().Functions() {
+		if name[0] >= 'a' && name[0] <= 'z' && name != "in" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// suggestOf suggests the near one of some words, or lists them.
+func suggestOf(word string, words []string) string {
+	if near := nearest(word, words); near != "" || len(words) == 0 {
+		return suggest(near)
+	}
+	return ": known are " + strings.Join(words, ", ")
+}
 
 // The two objects that an expression sees. They are CEL structs of our own, so that a misspelt event field is a mistake
 // when a campaign is loaded and not a campaign that never rewards. What they hold is made into CEL's values once an evaluation.
@@ -654,7 +713,6 @@ var celEnvironment = sync.OnceValue(func() *cel.Env {
 		cel.CrossTypeNumericComparisons(true),
 		cel.ParserRecursionLimit(maxExpressionDepth),
 		cel.ParserExpressionSizeLimit(maxExpression),
-		cel.ExpressionNodeLimit(maxExpressionNodes),
 		cel.Variable("event", cel.ObjectType(eventType)),
 		cel.Variable("user", cel.ObjectType(userType)),
 	)
