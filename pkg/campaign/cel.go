@@ -8,23 +8,30 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/env"
 	celoperators "cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
 )
 
 const (
-	maxExpressionBytes = 4096
-	maxExpressionNodes = 1000
+	// maxExpression bounds an expression's characters.
+	maxExpression      = 1000
 	maxExpressionDepth = 50
 	// maxExpressionCost bounds one evaluation, in CEL's own units (about one a step): what runs longer is an error, and an
 	// error is false. It depends on the event and the expression alone, so it is the same everywhere.
 	maxExpressionCost = 100_000
+	// maxValueSize bounds every value on the way, all that is in it counted as often as it is reached, ten bytes of text as one: the
+	// cost of a step is known behind it, so a step must not be larger.
+	maxValueSize  = 1 << 20
+	maxValueDepth = 256
 )
 
 // predicate is a compiled condition: CEL, boolean, over `event` and `user`.
@@ -44,24 +51,97 @@ type exprError struct {
 
 // compileCEL parses and checks an expression. All its mistakes are returned.
 func compileCEL(source string) (*cel.Ast, cel.Program, []exprError) {
-	if len(source) > maxExpressionBytes {
-		return nil, nil, []exprError{{1, 1, fmt.Sprintf("the expression has %d bytes, at most %d are read", len(source), maxExpressionBytes)}}
+	if n := utf8.RuneCountInString(source); n > maxExpression {
+		return nil, nil, []exprError{{1, 1, fmt.Sprintf("the expression has %d characters, at most %d are read: write a shorter one", n, maxExpression)}}
 	}
 	environment := celEnvironment()
 	checked, issues := environment.Compile(source)
 	if issues.Err() != nil {
-		var mistakes []exprError
-		for _, e := range issues.Errors() {
-			mistakes = append(mistakes, exprError{max(1, e.Location.Line()), e.Location.Column() + 1, explainCEL(e.Message)})
-		}
-		return nil, nil, mistakes
+		return nil, nil, celMistakes(source, issues.Errors())
 	}
-	program, err := environment.Program(checked, cel.CostLimit(maxExpressionCost), cel.InterruptCheckFrequency(0))
+	if wrong := refusedForms(checked); wrong != nil {
+		return nil, nil, wrong
+	}
+	program, err := environment.Program(checked,
+		cel.CostLimit(maxExpressionCost), cel.CostTracking(costs{}),
+		cel.MemoryLimit(maxValueSize), cel.MemoryTracking(types.MemoryTrackerSizeCalculator(sizes)),
+		cel.InterruptCheckFrequency(0))
 	if err != nil {
 		return nil, nil, []exprError{{1, 1, err.Error()}}
 	}
 	return checked, program, nil
 }
+
+// sizes measures values. A value remembers its size, so that measuring it again costs nothing.
+var sizes = types.NewSizeCalculator(types.SizeCalculatorMaxDepth(maxValueDepth), types.SizeCalculatorMaxTraversal(2*maxValueSize))
+
+// costs is what a call costs by the values that it is given. CEL's own tariff goes by a function's overload, and an event's fields are of no
+// type, so that the overload is unknown before the call: it takes 1 for a comparison of two texts of a megabyte, and the outermost length
+// alone for lists of lists.
+type costs struct{}
+
+// CallCost returns nil where CEL's tariff holds.
+func (costs) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
+	cost := uint64(1)
+	switch function {
+	case celoperators.LogicalAnd, celoperators.LogicalOr, celoperators.Conditional, overloads.Contains:
+		return nil
+	case celoperators.Equals, celoperators.NotEquals:
+		cost += min(sizeOf(args[0]), sizeOf(args[1]))
+	case celoperators.In:
+		if _, list := args[1].(traits.Lister); list {
+			cost += sizeOf(args[1])
+		}
+		cost += textSize(args[0])
+	default:
+		for _, arg := range args {
+			cost += textSize(arg)
+		}
+	}
+	return &cost
+}
+
+func sizeOf(v ref.Val) uint64 { return uint64(sizes.AggregateSize(v)) }
+
+// textSize is the size of a text or of bytes, and 0 of everything else.
+func textSize(v ref.Val) uint64 {
+	switch v.(type) {
+	case types.String, types.Bytes:
+		return sizeOf(v)
+	}
+	return 0
+}
+
+// refusedForms are what CEL has and conditions have not: messages, and mappings that are more than looked up in or compared. The order in
+// which CEL goes through a mapping that an expression makes is another one each time, and the same event must always give the same.
+func refusedForms(checked *cel.Ast) []exprError {
+	var wrong []exprError
+	info := checked.NativeRep().SourceInfo()
+	refuse := func(e ast.Expr, message string) {
+		at := info.GetStartLocation(e.ID())
+		wrong = append(wrong, exprError{max(1, at.Line()), max(1, at.Column()+1), message})
+	}
+	for _, n := range ast.MatchDescendants(ast.NavigateAST(checked.NativeRep()), ast.AllMatcher()) {
+		parent, found := n.Parent()
+		switch n.Kind() {
+		case ast.IdentKind:
+			if name := n.AsIdent(); (name == "event" || name == "user") && (!found || parent.Kind() != ast.SelectKind) {
+				refuse(n, "`"+name+"` alone is no value: write which field of it, for example "+map[string]string{"event": "event.data.km", "user": "user.plan"}[name])
+			}
+		case ast.StructKind:
+			refuse(n, "an expression can't make an object of a type: compare the fields that matter")
+		case ast.MapKind:
+			if !found || parent.Kind() != ast.CallKind || !slices.Contains(lookUps, parent.AsCall().FunctionName()) {
+				refuse(n, "a mapping can only be looked up in, for example {\"gold\": 10, \"silver\": 5}[user.plan], or compared")
+			}
+		default:
+		}
+	}
+	return wrong
+}
+
+// lookUps are the functions that take a mapping of the expression's own.
+var lookUps = []string{celoperators.Index, celoperators.In, celoperators.Equals, celoperators.NotEquals}
 
 // compilePredicate compiles a condition.
 func compilePredicate(source string) (*predicate, []exprError) {
@@ -70,7 +150,7 @@ func compilePredicate(source string) (*predicate, []exprError) {
 		return nil, mistakes
 	}
 	if out := checked.OutputType(); !out.IsExactType(types.BoolType) && !out.IsExactType(types.DynType) {
-		return nil, []exprError{{1, 1, fmt.Sprintf("a condition must be true or false, this expression is of type %s", out)}}
+		return nil, []exprError{{1, 1, fmt.Sprintf("a condition must be true or false, this is %s: compare it with something", celType(out.String()))}}
 	}
 	p := &predicate{source: source, program: program, native: compileNative(shapeOf(checked.NativeRep().Expr()))}
 	p.event, p.user = looksAt(checked, "event"), looksAt(checked, "user")
@@ -121,7 +201,7 @@ func (v *valueExpression) eval(s *scope) (operand, error) {
 			return o, errConditionFails
 		}
 	}
-	out, _, err := v.program.Eval(map[string]any{"event": eventObject{s}, "user": userObject{s}})
+	out, _, err := v.program.Eval(map[string]any{"event": newEventObject(s), "user": newUserObject(s)})
 	if err != nil {
 		return operand{}, err
 	}
@@ -161,7 +241,7 @@ func (p *predicate) eval(s *scope) (bool, error) {
 
 // interpret lets CEL evaluate the condition.
 func (p *predicate) interpret(s *scope) (bool, error) {
-	out, _, err := p.program.Eval(map[string]any{"event": eventObject{s}, "user": userObject{s}})
+	out, _, err := p.program.Eval(map[string]any{"event": newEventObject(s), "user": newUserObject(s)})
 	if err != nil {
 		return false, err
 	}
@@ -267,24 +347,185 @@ func pathOf(e ast.Expr) []string {
 	return nil
 }
 
-// explainCEL adds to CEL's own words what an author can do.
-func explainCEL(message string) string {
+// celMistakes are CEL's mistakes in an author's words. Behind the first one of syntax the others mean nothing.
+func celMistakes(source string, found []*common.Error) []exprError {
+	var mistakes []exprError
+	for _, e := range found {
+		if strings.HasPrefix(e.Message, "error recovery") {
+			continue // it comes with a syntax error
+		}
+		m := exprError{max(1, e.Location.Line()), max(1, e.Location.Column()+1), ""}
+		before, word := around(source, m.Line, m.Column)
+		if text, syntax := strings.CutPrefix(e.Message, "Syntax error: "); syntax {
+			if strings.HasSuffix(strings.ToLower(before), "not ") {
+				m.Column, word = m.Column-len("not "), "not"
+			}
+			m.Message = explainSyntax(text, word)
+			return append(mistakes, m)
+		}
+		if name := undeclared(e.Message); strings.HasPrefix(word, "(") && strings.HasSuffix(before, name) {
+			m.Column -= utf8.RuneCountInString(name) // CEL's place is the bracket
+		}
+		m.Message = explainCEL(e.Message, strings.HasPrefix(word, "("))
+		mistakes = append(mistakes, m)
+	}
+	return mistakes
+}
+
+// around is what stands before a place in its line of an expression, and the word that begins there.
+func around(source string, line, column int) (before, word string) {
+	lines := strings.Split(source, "\n")
+	letters := []rune(lines[min(line, len(lines))-1])
+	column = min(column-1, len(letters))
+	word, _, _ = strings.Cut(string(letters[column:]), " ")
+	return string(letters[:column]), word
+}
+
+// wordy are operators as people say them.
+var wordy = map[string]string{"and": "&&", "or": "||", "not": "!", "is": "=="}
+
+// explainSyntax says what an author can do about a syntax error at a word.
+func explainSyntax(message, word string) string {
+	switch {
+	case word == "":
+		return "the expression ends too early: something is missing here"
+	case wordy[strings.ToLower(word)] != "":
+		return "write " + wordy[strings.ToLower(word)] + " for `" + word + "`"
+	case strings.HasPrefix(word, "="):
+		return "write == to compare"
+	case strings.ContainsAny(word, "\u201c\u201d\u2018\u2019\u201e\u00ab\u00bb"):
+		return "`" + shown(word) + "` is not understood: a text stands in straight quotes, \"like this\""
+	case word == "&" || word == "|":
+		return "write " + word + word + " for `" + word + "`"
+	case strings.HasPrefix(message, "token recognition error at: '\"") || strings.HasPrefix(message, "token recognition error at: ''"):
+		return "the quotes of this text are not closed"
+	}
+	return "`" + shown(word) + "` is not understood here: something is missing before it, or it is too much"
+}
+
+// undeclared is the name that CEL does not know; empty where the mistake is another one.
+func undeclared(message string) string {
+	name, ok := strings.CutPrefix(message, "undeclared reference to '")
+	if !ok {
+		return ""
+	}
+	name, _, _ = strings.Cut(name, "'")
+	return name
+}
+
+// explainCEL says what an author can do about one of CEL's mistakes; call says that it is about a call.
+func explainCEL(message string, call bool) string {
 	if name, ok := strings.CutPrefix(message, "undefined field '"); ok {
 		name, _, _ = strings.Cut(name, "'")
-		return message + suggest(nearest(name, slices.Sorted(maps.Keys(eventFields))))
+		fields := slices.Sorted(maps.Keys(eventFields))
+		if near := nearest(name, fields); near != "" {
+			return message + suggest(near)
+		}
+		return message + ": an event has " + strings.Join(fields, ", ") + "; what it tells is below event.data"
 	}
-	if strings.Contains(message, "'matches'") {
-		return "regular expressions are not available: use ==, in, startsWith, endsWith or contains"
+	if name := undeclared(message); name != "" {
+		switch {
+		case name == "matches":
+			return "regular expressions are not available: use ==, in, startsWith, endsWith or contains"
+		case call:
+			return fmt.Sprintf("there is no function `%s`%s", shown(name), suggestOf(name, functionNames()))
+		}
+		near := nearest(name, []string{"event", "user"})
+		if near == "" {
+			return fmt.Sprintf("`%s` is not known: put a text in quotes; a field is one of `event` or `user`, for example user.plan", shown(name))
+		}
+		return fmt.Sprintf("`%s` is not known%s", shown(name), suggest(near))
+	}
+	if call, ok := strings.CutPrefix(message, "found no matching overload for '"); ok {
+		name, operands, _ := strings.Cut(call, "' applied to '")
+		return misfit(strings.Trim(name, "_@"), strings.TrimSuffix(operands, "'"))
+	}
+	switch {
+	case strings.HasPrefix(message, "expression recursion limit exceeded"), message == "max recursion depth exceeded":
+		return fmt.Sprintf("the expression nests deeper than %d levels: write a simpler one, for example with `in [...]`", maxExpressionDepth)
+	case message == "invalid argument to has() macro":
+		return "has() asks for a field: write for example has(user.plan)"
+	case message == "invalid int literal", message == "invalid uint literal", message == "invalid double literal":
+		return "this number is too large"
 	}
 	return message
 }
 
+// misfit tells that a function's operands are not of the types that it takes.
+func misfit(function, operands string) string {
+	operands = strings.Replace(strings.NewReplacer("(", " ", ")", "").Replace(strings.ReplaceAll(operands, "list(", "list[")), ".", "", 1)
+	var of []string
+	dated := false
+	for o := range strings.SplitSeq(operands, ",") {
+		o = strings.TrimSpace(o)
+		dated = dated || o == "timestamp"
+		of = append(of, celType(o))
+	}
+	told := fmt.Sprintf("`%s` does not go with %s", function, strings.Join(of, " and "))
+	switch {
+	case dated:
+		return told + ": compare an instant with timestamp(\"2026-01-01T00:00:00Z\"), or event.date with \"2026-01-01\""
+	case len(of) == 2:
+		return told + ": write a text in quotes, and a number without"
+	}
+	return told
+}
+
+// celType is a type in an author's words.
+func celType(name string) string {
+	switch words := celTypes[name]; {
+	case words != "":
+		return words
+	case strings.HasPrefix(name, "list"):
+		return "a list"
+	case strings.HasPrefix(name, "map"):
+		return "a mapping"
+	}
+	return shown(name)
+}
+
+var celTypes = map[string]string{
+	"string": "a text", "int": "a whole number", "uint": "a whole number", "double": "a number", "bool": "true or false", "null_type": "null",
+	"bytes": "bytes", "timestamp": "an instant", "duration": "a length of time", "dyn": "any value",
+}
+
+// functionNames are the functions that are called by a name.
+func functionNames() []string {
+	names := []string{"has", "all", "exists", "exists_one", "filter", "map"}
+	for name := range celEnvironment().Functions() {
+		if name[0] >= 'a' && name[0] <= 'z' && name != "in" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// suggestOf suggests the near one of some words, or lists them.
+func suggestOf(word string, words []string) string {
+	if near := nearest(word, words); near != "" || len(words) == 0 {
+		return suggest(near)
+	}
+	return ": known are " + strings.Join(words, ", ")
+}
+
 // The two objects that an expression sees. They are CEL structs of our own, so that a misspelt event field is a mistake
-// when a campaign is loaded and not a campaign that never rewards.
+// when a campaign is loaded and not a campaign that never rewards. What they hold is made into CEL's values once an evaluation.
 type (
-	eventObject struct{ *scope }
-	userObject  struct{ *scope }
+	eventObject struct {
+		*scope
+		data ref.Val
+	}
+	userObject struct {
+		*scope
+		attributes map[string]ref.Val
+	}
 )
+
+func newEventObject(s *scope) *eventObject { return &eventObject{scope: s} }
+func newUserObject(s *scope) *userObject {
+	return &userObject{scope: s, attributes: map[string]ref.Val{}}
+}
 
 const (
 	eventType = "stampede.Event"
@@ -304,13 +545,16 @@ var eventFields = map[string]*types.FieldType{
 	"hour":    eventField(types.IntType, func(s *scope) any { return s.hour }),
 	"data": {
 		Type:  types.DynType,
-		IsSet: func(o any) bool { return o.(eventObject).event.Data.Kind() != Absent },
+		IsSet: func(o any) bool { return o.(*eventObject).event.Data.Kind() != Absent },
 		GetFrom: func(o any) (any, error) {
-			data := o.(eventObject).event.Data
-			if data.Kind() == Absent {
+			object := o.(*eventObject)
+			if object.event.Data.Kind() == Absent {
 				return nil, fmt.Errorf("%w: data", errNoSuchField)
 			}
-			return celValue(data), nil
+			if object.data == nil {
+				object.data = celValue(object.event.Data)
+			}
+			return object.data, nil
 		},
 	},
 }
@@ -319,7 +563,7 @@ func eventField(t *types.Type, read func(*scope) any) *types.FieldType {
 	return &types.FieldType{
 		Type:    t,
 		IsSet:   func(any) bool { return true },
-		GetFrom: func(o any) (any, error) { return read(o.(eventObject).scope), nil },
+		GetFrom: func(o any) (any, error) { return read(o.(*eventObject).scope), nil },
 	}
 }
 
@@ -331,14 +575,14 @@ func userField(name string) *types.FieldType {
 		return &types.FieldType{
 			Type:    types.StringType,
 			IsSet:   func(any) bool { return true },
-			GetFrom: func(o any) (any, error) { return o.(userObject).event.User, nil },
+			GetFrom: func(o any) (any, error) { return o.(*userObject).event.User, nil },
 		}
 	case "timezone":
 		return &types.FieldType{
 			Type:  types.StringType,
-			IsSet: func(o any) bool { return o.(userObject).userTimezone != "" },
+			IsSet: func(o any) bool { return o.(*userObject).userTimezone != "" },
 			GetFrom: func(o any) (any, error) {
-				if zone := o.(userObject).userTimezone; zone != "" {
+				if zone := o.(*userObject).userTimezone; zone != "" {
 					return zone, nil
 				}
 				return nil, fmt.Errorf("%w: timezone", errNoSuchField)
@@ -347,23 +591,63 @@ func userField(name string) *types.FieldType {
 	}
 	return &types.FieldType{
 		Type:  types.DynType,
-		IsSet: func(o any) bool { return read(o.(userObject).scope).Kind() != Absent },
+		IsSet: func(o any) bool { return read(o.(*userObject).scope).Kind() != Absent },
 		GetFrom: func(o any) (any, error) {
-			v := read(o.(userObject).scope)
+			object := o.(*userObject)
+			if known := object.attributes[name]; known != nil {
+				return known, nil
+			}
+			v := read(object.scope)
 			if v.Kind() == Absent {
 				return nil, fmt.Errorf("%w: %s", errNoSuchField, name)
 			}
-			return celValue(v), nil
+			object.attributes[name] = celValue(v)
+			return object.attributes[name], nil
 		},
 	}
 }
 
 // celValue hands a JSON value to CEL: numbers as doubles, null as CEL's null.
-func celValue(v Value) any {
-	if v.Kind() == Null {
-		return types.NullValue
+func celValue(v Value) ref.Val {
+	switch v.Kind() {
+	case Bool:
+		return types.Bool(v.Bool())
+	case Number:
+		return types.Double(v.Number())
+	case String:
+		return types.String(strings.Clone(v.Text()))
+	case Array:
+		var list []ref.Val
+		for e := range v.Elements() {
+			list = append(list, celValue(e))
+		}
+		return types.NewRefValList(types.DefaultTypeAdapter, list)
+	case Object:
+		members := map[ref.Val]ref.Val{}
+		var names []ref.Val
+		for name, member := range v.Members() {
+			key := types.String(strings.Clone(name))
+			members[key] = celValue(member)
+			names = append(names, key)
+		}
+		return celObject{types.NewRefValMap(types.DefaultTypeAdapter, members), types.NewRefValList(types.DefaultTypeAdapter, names)}
+	case Absent, Null:
 	}
-	return v.Any()
+	return types.NullValue
+}
+
+// celObject is a JSON object: a mapping that is gone through in the text's order. CEL's own is gone through in another one each time.
+type celObject struct {
+	traits.Mapper
+	names traits.Lister
+}
+
+// Iterator returns the names.
+func (o celObject) Iterator() traits.Iterator { return o.names.Iterator() }
+
+// AggregateSize measures the mapping, which remembers it.
+func (o celObject) AggregateSize(sizer types.AggregateSizer) uint32 {
+	return o.Mapper.(types.AggregateSizeVisitor).AggregateSize(sizer)
 }
 
 // provider knows the two objects beside CEL's own types.
@@ -428,7 +712,7 @@ var celEnvironment = sync.OnceValue(func() *cel.Env {
 		cel.CustomTypeAdapter(registry),
 		cel.CrossTypeNumericComparisons(true),
 		cel.ParserRecursionLimit(maxExpressionDepth),
-		cel.ParserExpressionSizeLimit(maxExpressionNodes),
+		cel.ParserExpressionSizeLimit(maxExpression),
 		cel.Variable("event", cel.ObjectType(eventType)),
 		cel.Variable("user", cel.ObjectType(userType)),
 	)

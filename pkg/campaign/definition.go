@@ -163,13 +163,16 @@ func (d Definition) compile(file string) (*Campaign, error) {
 	if len(mistakes) > 0 {
 		return nil, &definitionMistake{"source", mistakes[0].Message}
 	}
+	return c, d.make(c)
+}
+
+// make turns the campaign of the source into the one that was ordered, if anybody did.
+func (d Definition) make(c *Campaign) error {
 	c.definition = d
-	if d.Sponsor != "" {
-		if err := c.order(d); err != nil {
-			return nil, err
-		}
+	if d.Sponsor == "" {
+		return nil
 	}
-	return c, nil
+	return c.order(d)
 }
 
 // order makes a campaign its sponsor's: its id is SPONSOR.CAMPAIGN, its version the sum of both, so that it rises with either.

@@ -1,8 +1,10 @@
 package campaign
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"path"
@@ -48,7 +50,7 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 		if files++; files > maxCampaignFiles {
 			return nil, fmt.Errorf("read campaigns in %s: more than %d files", dir, maxCampaignFiles)
 		}
-		src, err := fs.ReadFile(fsys, name)
+		src, err := readFile(fsys, name)
 		if err != nil {
 			return nil, fmt.Errorf("read campaign %s: %w", name, err)
 		}
@@ -58,25 +60,19 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 		case isDish(src):
 			d, wrong := parseDish(name, src)
 			l.mistakes = append(l.mistakes, wrong...)
-			if l.menu[d.id] != nil {
-				l.mistakes = append(l.mistakes, Mistake{name, 1, 1, fmt.Sprintf("campaign `%s` is in %s already: an id belongs to one campaign", d.id, l.menu[d.id].file)})
-			} else {
+			if l.claimIn(name, src, d.id) {
 				l.menu[d.id] = d
 			}
 		default:
 			c, wrong := Parse(name, src)
 			l.mistakes = append(l.mistakes, wrong...)
-			if c != nil {
-				l.add(name, c)
+			if c != nil && l.claimIn(name, src, c.ID) {
+				l.campaigns = append(l.campaigns, c)
 			}
 		}
 	}
 	for _, o := range orders {
-		campaigns, wrong := parseOrder(o.name, o.src, l.menu)
-		l.mistakes = append(l.mistakes, wrong...)
-		for _, c := range campaigns {
-			l.add(o.name, c)
-		}
+		l.parseOrder(o.name, o.src)
 	}
 	if len(l.mistakes) > 0 {
 		return nil, l.mistakes
@@ -91,17 +87,44 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 type loading struct {
 	campaigns []*Campaign
 	mistakes  Mistakes
-	files     map[string]string // campaign id to file
+	files     map[string]string // id to file, of campaigns and dishes
 	menu      map[string]*dish  // by id
 }
 
-func (l *loading) add(file string, c *Campaign) {
-	if other, taken := l.files[c.ID]; taken {
-		l.mistakes = append(l.mistakes, Mistake{file, 1, 1, fmt.Sprintf("campaign `%s` is in %s already: an id belongs to one campaign", c.ID, other)})
-		return
+// claim notes that a campaign's id is taken, or that it was taken before.
+func (l *loading) claim(r *reader, id string, line, column int) bool {
+	if other, taken := l.files[id]; taken {
+		r.add(line, column, "campaign `%s` is in %s already: an id belongs to one campaign", id, other)
+		return false
 	}
-	l.files[c.ID] = file
-	l.campaigns = append(l.campaigns, c)
+	l.files[id] = r.file
+	return true
+}
+
+// claimIn does so for the campaign of a file.
+func (l *loading) claimIn(file string, src []byte, id string) bool {
+	if id == "" {
+		return false // its mistakes have been told
+	}
+	r := &reader{file: file}
+	line := 1
+	if at := keyCampaign.FindIndex(src); at != nil {
+		line += bytes.Count(src[:at[0]], []byte("\n"))
+	}
+	ok := l.claim(r, id, line, 1)
+	l.mistakes = append(l.mistakes, r.mistakes...)
+	return ok
+}
+
+// readFile reads a file, or as much of it as shows that it is too large.
+func readFile(fsys fs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was read
+	src, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	return bytes.TrimPrefix(src, []byte(byteOrderMark)), err
 }
 
 // NewSet puts campaigns in force.

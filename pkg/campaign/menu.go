@@ -2,8 +2,8 @@ package campaign
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"regexp"
@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -40,6 +41,7 @@ type parameter struct {
 // parameterKind is what a parameter's values look like, and how two are compared.
 type parameterKind struct {
 	name    string
+	noun    string
 	example string
 	valid   func(s string) bool
 	compare func(a, b string) int // nil: there is no order
@@ -50,15 +52,15 @@ var parameterText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._-]*$`)
 
 // parameterKinds is the table of them.
 var parameterKinds = []parameterKind{
-	{"whole", "5", func(s string) bool { _, err := strconv.ParseInt(s, 10, 32); return err == nil }, compareDecimals, true},
-	{"decimal", "2.5", func(s string) bool {
+	{"whole", "whole number", "5", func(s string) bool { _, err := strconv.ParseInt(s, 10, 32); return err == nil }, compareDecimals, true},
+	{"decimal", "decimal number", "2.5", func(s string) bool {
 		_, ok := new(big.Rat).SetString(s)
 		return ok && !strings.ContainsAny(s, "/eExX_")
 	}, compareDecimals, true},
-	{"money", "25.00 USD", func(s string) bool { _, err := ParseAmount(s); return err == nil }, compareAmounts, false},
-	{"days", "30 days", func(s string) bool { d, err := parseDuration(s); return err == nil && d > 0 }, compareDurations, false},
-	{"date", "2026-01-01", func(s string) bool { _, err := time.Parse(time.DateOnly, s); return err == nil }, strings.Compare, false},
-	{"text", "gold", parameterText.MatchString, nil, false},
+	{"money", "amount of money", "25.00 USD", func(s string) bool { _, err := ParseAmount(s); return err == nil }, compareAmounts, false},
+	{"days", "length of time", "30 days", func(s string) bool { d, err := parseDuration(s); return err == nil && d > 0 }, compareDurations, false},
+	{"date", "date", "2026-01-01", func(s string) bool { _, err := time.Parse(time.DateOnly, s); return err == nil }, strings.Compare, false},
+	{"text", "text of letters, digits, spaces and ._-", "gold", parameterText.MatchString, nil, false},
 }
 
 func compareDecimals(a, b string) int {
@@ -67,11 +69,14 @@ func compareDecimals(a, b string) int {
 	return x.Cmp(y)
 }
 
+// incomparable is how two amounts of different currencies compare: neither is within a bound of the other's.
+const incomparable = math.MaxInt
+
 func compareAmounts(a, b string) int {
 	x, _ := ParseAmount(a)
 	y, _ := ParseAmount(b)
 	if x.Currency != y.Currency {
-		return math.MaxInt // no amount of another currency is within bounds
+		return incomparable
 	}
 	return int(max(-1, min(1, x.Units-y.Units)))
 }
@@ -82,12 +87,18 @@ func compareDurations(a, b string) int {
 	return int(max(-1, min(1, x-y)))
 }
 
+var (
+	keyParameters = topKey("parameters")
+	keyCampaigns  = topKey("campaigns")
+	keyCampaign   = topKey("campaign")
+)
+
 // isDish says whether a file is a campaign with parameters.
-func isDish(src []byte) bool { return topKey("parameters").Match(src) }
+func isDish(src []byte) bool { return keyParameters.Match(src) }
 
 // isOrder says whether a file is a sponsor's.
 func isOrder(src []byte) bool {
-	return topKey("campaigns").Match(src) && !topKey("campaign").Match(src)
+	return keyCampaigns.Match(src) && !keyCampaign.Match(src)
 }
 
 func topKey(key string) *regexp.Regexp {
@@ -124,7 +135,7 @@ func parseDish(file string, src []byte) (*dish, Mistakes) {
 	for _, p := range d.parameters {
 		defaults[p.name] = p.value
 	}
-	_, mistakes := Parse(file, d.filled(defaults))
+	_, mistakes := d.parse(defaults)
 	d.broken = mistakes != nil
 	return d, mistakes
 }
@@ -134,50 +145,74 @@ func (d *dish) readParameters(r *reader, n ast.Node) {
 	for _, pair := range pairs {
 		p := parameter{name: keyOf(pair)}
 		p.line, p.col = place(pair.Key)
-		kindName := ""
-		var names []string
-		for _, k := range parameterKinds {
-			names = append(names, k.name)
-		}
-		places := map[string]ast.Node{}
-		value := func(key string, to *string) func(*reader, ast.Node) {
-			return func(r *reader, n ast.Node) { text(to)(r, n); places[key] = n }
-		}
-		r.fields(pair.Value, "a parameter", []field{
-			{"type", "one of " + strings.Join(names, ", "), true, oneOf(&kindName, names...)},
-			{"default", "what it is where a sponsor sets nothing", true, value("default", &p.value)},
-			{"min", "the smallest value that a sponsor may set", false, value("min", &p.least)},
-			{"max", "the largest", false, value("max", &p.most)},
-			{"one_of", "the values that a sponsor may choose from", false, words(&p.oneOf)},
-		})
-		i := slices.IndexFunc(parameterKinds, func(k parameterKind) bool { return k.name == kindName })
-		if i < 0 {
-			continue
-		}
-		p.kind = parameterKinds[i]
-		for key, v := range map[string]string{"default": p.value, "min": p.least, "max": p.most} {
-			if v != "" && !p.kind.valid(v) {
-				r.wrong(places[key], "`%s` is no %s: write for example %s", v, p.kind.name, p.kind.example)
-			}
-		}
-		if p.kind.compare == nil && p.least+p.most != "" {
-			r.wrong(pair.Value, "a text has no `min` and `max`: use `one_of`")
-		} else if len(r.mistakes) == 0 && p.refuses(p.value) != "" {
-			r.wrong(places["default"], "the default is out of its own range: %s", p.refuses(p.value))
-		}
+		p.read(r, pair.Value)
 		d.parameters = append(d.parameters, p)
 	}
+}
+
+func (p *parameter) read(r *reader, n ast.Node) {
+	kindName := ""
+	var names []string
+	for _, k := range parameterKinds {
+		names = append(names, k.name)
+	}
+	places := map[string]ast.Node{}
+	value := func(key string, to *string) func(*reader, ast.Node) {
+		return func(r *reader, n ast.Node) { text(to)(r, n); places[key] = n }
+	}
+	before := len(r.mistakes)
+	r.fields(n, "a parameter", []field{
+		{"type", "one of " + strings.Join(names, ", "), true, oneOf(&kindName, names...)},
+		{"default", "what it is where a sponsor sets nothing", true, value("default", &p.value)},
+		{"min", "the smallest value that a sponsor may set", false, value("min", &p.least)},
+		{"max", "the largest", false, value("max", &p.most)},
+		{"one_of", "the values that a sponsor may choose from", false, func(r *reader, n ast.Node) { words(&p.oneOf)(r, n); places["one_of"] = n }},
+	})
+	i := slices.IndexFunc(parameterKinds, func(k parameterKind) bool { return k.name == kindName })
+	if i < 0 {
+		return
+	}
+	p.kind = parameterKinds[i]
+	valid := func(key, v string) {
+		if v != "" && !p.kind.valid(v) {
+			r.wrong(places[key], "%s", p.kind.refuses(v))
+		}
+	}
+	valid("default", p.value)
+	valid("min", p.least)
+	valid("max", p.most)
+	for _, v := range p.oneOf {
+		valid("one_of", v)
+	}
+	bounded := p.least != "" && p.most != ""
+	switch {
+	case len(r.mistakes) > before:
+	case p.kind.compare == nil && p.least+p.most != "":
+		r.wrong(n, "a text has no `min` and `max`: use `one_of`")
+	case bounded && p.kind.compare(p.least, p.most) == incomparable:
+		r.wrong(places["max"], "`max` is of another currency than `min`")
+	case bounded && p.kind.compare(p.least, p.most) > 0:
+		r.wrong(places["max"], "`max` is below `min`: no value is in this range")
+	case p.refuses(p.value) != "":
+		r.wrong(places["default"], "the default is out of its own range: %s", p.refuses(p.value))
+	}
+}
+
+// refuses says that a value is not of the kind.
+func (k *parameterKind) refuses(v string) string {
+	return fmt.Sprintf("`%s` is no %s: write for example %s", shown(v), k.noun, k.example)
 }
 
 // refuses says why a value can't be taken; empty if it can.
 func (p *parameter) refuses(v string) string {
 	switch {
 	case !p.kind.valid(v):
-		return fmt.Sprintf("`%s` is no %s: write for example %s", v, p.kind.name, p.kind.example)
+		return p.kind.refuses(v)
 	case len(p.oneOf) > 0 && !slices.Contains(p.oneOf, v):
-		return fmt.Sprintf("`%s` is not among %s", v, strings.Join(p.oneOf, ", "))
-	case p.least != "" && p.kind.compare(v, p.least) < 0, p.most != "" && p.kind.compare(v, p.most) > 0:
-		return fmt.Sprintf("`%s` is out of range: %s", v, p.allowed())
+		return fmt.Sprintf("`%s` is not among %s", shown(v), strings.Join(p.oneOf, ", "))
+	case p.least != "" && p.kind.compare(v, p.least) < 0, p.most != "" && p.kind.compare(v, p.most) > 0,
+		p.least != "" && p.kind.compare(v, p.least) == incomparable:
+		return fmt.Sprintf("`%s` is out of range: %s", shown(v), p.allowed())
 	}
 	return ""
 }
@@ -209,7 +244,7 @@ func (d *dish) checkReferences(r *reader) {
 			name := line[at[2]:at[3]]
 			used[name] = true
 			if !slices.Contains(d.names(), name) {
-				r.add(i+1, at[0]+1, "there is no parameter `%s`%s", name, suggest(nearest(name, d.names())))
+				r.add(i+1, utf8.RuneCountInString(line[:at[0]])+1, "there is no parameter `%s`%s", shown(name), suggestOf(name, d.names()))
 			}
 		}
 	}
@@ -220,16 +255,64 @@ func (d *dish) checkReferences(r *reader) {
 	}
 }
 
+// parse reads the campaign with values in the place of references. Its mistakes and warnings have their places in the dish's file.
+func (d *dish) parse(values map[string]string) (*Campaign, Mistakes) {
+	src, moves := d.filled(values)
+	c, mistakes := Parse(d.file, src)
+	moveBack(mistakes, moves)
+	if c != nil {
+		moveBack(c.warnings, moves)
+	}
+	return c, mistakes
+}
+
+// move is a reference that a value has replaced: what is behind it in its line stands elsewhere than in the dish's file.
+type move struct {
+	line, from, to int // columns of the value, in the filled file; to is behind it
+	at, end        int // columns of the reference, in the dish's
+}
+
 // filled is the campaign's file with values in the place of references. Within braces YAML wants a reference in quotes; those around
 // a number go with it.
-func (d *dish) filled(values map[string]string) []byte {
-	src := d.src
-	for _, p := range d.parameters {
-		if p.kind.number {
-			src = bytes.ReplaceAll(src, []byte(`"${`+p.name+`}"`), []byte(values[p.name]))
+func (d *dish) filled(values map[string]string) (src []byte, moves []move) {
+	for i, line := range strings.SplitAfter(string(d.src), "\n") {
+		before, column := 0, 1 // bytes of the line that are written, and the column that the filled line has reached
+		write := func(text string) {
+			src = append(src, text...)
+			column += utf8.RuneCountInString(text)
+		}
+		for _, at := range reference.FindAllStringSubmatchIndex(line, -1) {
+			name, start, end := line[at[2]:at[3]], at[0], at[1]
+			if p := slices.IndexFunc(d.parameters, func(p parameter) bool { return p.name == name }); p >= 0 && d.parameters[p].kind.number &&
+				start > before && line[start-1] == '"' && end < len(line) && line[end] == '"' {
+				start, end = start-1, end+1
+			}
+			write(line[before:start])
+			m := move{line: i + 1, from: column, at: utf8.RuneCountInString(line[:start]) + 1, end: utf8.RuneCountInString(line[:end]) + 1}
+			write(values[name])
+			m.to = column
+			moves = append(moves, m)
+			before = end
+		}
+		write(line[before:])
+	}
+	return src, moves
+}
+
+// moveBack gives mistakes in a filled file their places in the dish's.
+func moveBack(mistakes Mistakes, moves []move) {
+	for i := range mistakes {
+		place := mistakes[i].Column
+		for _, m := range moves {
+			switch {
+			case m.line != mistakes[i].Line || place < m.from:
+			case place < m.to:
+				mistakes[i].Column = m.at
+			default:
+				mistakes[i].Column = place - m.to + m.end
+			}
 		}
 	}
-	return reference.ReplaceAllFunc(src, func(ref []byte) []byte { return []byte(values[string(ref[2:len(ref)-1])]) })
 }
 
 // order is a sponsor's file.
@@ -247,20 +330,22 @@ const maxOrderVersion = math.MaxInt32 / 2
 type orderItem struct {
 	at           ast.Node
 	use          string
+	useAt        ast.Node
 	set          map[string]string
 	places       map[string]ast.Node // of the values in set
+	keys         map[string]ast.Node // and of their names
 	starts, ends ast.Node
-	from, until  string // what stands there
+	broken       bool
 }
 
-// parseOrder reads a sponsor's file and returns its campaigns, made from the dishes on the menu. All mistakes are returned.
-func parseOrder(file string, src []byte, menu map[string]*dish) ([]*Campaign, Mistakes) {
+// parseOrder reads a sponsor's file and adds its campaigns, made from the dishes on the menu. All mistakes are noted.
+func (l *loading) parseOrder(file string, src []byte) {
 	r := &reader{file: file}
 	o := &order{}
 	if n := r.document(src); n != nil {
 		r.fields(n, "a sponsor's file", []field{
 			{"sponsor", "its id, small letters, digits and `-`", true, func(r *reader, n ast.Node) {
-				if text(&o.sponsor)(r, n); !idForm.MatchString(o.sponsor) {
+				if text(&o.sponsor)(r, n); o.sponsor != "" && !idForm.MatchString(o.sponsor) {
 					r.wrong(n, "%s is no id: use a-z, 0-9 and -, at most 63 of them, not beginning or ending with -", describe(n))
 				}
 			}},
@@ -271,54 +356,139 @@ func parseOrder(file string, src []byte, menu map[string]*dish) ([]*Campaign, Mi
 			}},
 		})
 	}
+	sound := len(r.mistakes) == 0 // what only makes sense when all of the file does waits for that
+	for i := range o.items {
+		if o.items[i].broken {
+			sound = false
+		}
+	}
 	var campaigns []*Campaign
-	if len(r.mistakes) == 0 {
-		for i := range o.items {
-			if c := o.campaign(r, &o.items[i], menu); c != nil {
+	for i := range o.items {
+		item := &o.items[i]
+		if c := l.ordered(r, o, item, sound); c != nil {
+			line, column := place(item.useAt)
+			if l.claim(r, c.ID, line, column) {
 				campaigns = append(campaigns, c)
 			}
 		}
 	}
-	if len(r.mistakes) > 0 {
-		r.mistakes.sort()
-		return nil, r.mistakes
+	if r.mistakes.sort(); len(r.mistakes) > 0 {
+		l.mistakes = append(l.mistakes, r.mistakes...)
+		return
 	}
-	return campaigns, nil
+	if len(campaigns) > 0 {
+		campaigns[0].warnings = append(campaigns[0].warnings, r.warnings...)
+	}
+	l.campaigns = append(l.campaigns, campaigns...)
 }
 
 func readOrderItem(r *reader, n ast.Node) orderItem {
-	item := orderItem{at: n, set: map[string]string{}, places: map[string]ast.Node{}}
+	item := orderItem{at: n, set: map[string]string{}, places: map[string]ast.Node{}, keys: map[string]ast.Node{}}
+	before := len(r.mistakes)
 	r.fields(n, "an order", []field{
-		{"use", "the id of a campaign with parameters", true, text(&item.use)},
+		{"use", "the id of a campaign with parameters", true, func(r *reader, n ast.Node) { item.useAt = n; text(&item.use)(r, n) }},
 		{"set", "its parameters, where they are not to be the defaults", false, func(r *reader, n ast.Node) {
 			pairs, _ := r.pairs(n, "`set`")
 			for _, pair := range pairs {
-				v := ""
-				text(&v)(r, pair.Value)
-				item.set[keyOf(pair)], item.places[keyOf(pair)] = v, pair.Value
+				key, v := keyOf(pair), ""
+				switch item.keys[key] = pair.Key; {
+				case pair.Value.Type() == ast.NullType:
+					r.wrong(pair.Key, "`%s` has no value: write one or leave it out", shown(key))
+				case r.plain(pair.Value):
+					if text(&v)(r, pair.Value); v != "" {
+						item.set[key], item.places[key] = v, pair.Value
+					}
+				}
 			}
 		}},
-		{"starts", "when it starts for this sponsor", false, func(r *reader, n ast.Node) { item.starts = n; text(&item.from)(r, n) }},
-		{"ends", "when it ends for this sponsor, not included", false, func(r *reader, n ast.Node) { item.ends = n; text(&item.until)(r, n) }},
+		{"starts", "when it starts for this sponsor", false, later(&item.starts)},
+		{"ends", "when it ends for this sponsor, not included", false, later(&item.ends)},
 	})
+	item.broken = len(r.mistakes) > before
 	return item
 }
 
-// campaign makes one campaign that the sponsor ordered, from the definition that a publish would send.
-func (o *order) campaign(r *reader, item *orderItem, menu map[string]*dish) *Campaign {
-	d := menu[item.use]
-	if d == nil {
-		var known []string
-		for id := range menu {
-			known = append(known, id)
+// dishNamed finds an order's dish, or notes that there is none.
+func (l *loading) dishNamed(r *reader, item *orderItem) *dish {
+	if d := l.menu[item.use]; d != nil {
+		return d
+	}
+	if file, ok := l.files[item.use]; ok {
+		r.wrong(item.useAt, "`%s` (%s) can't be ordered: it has no `parameters`", item.use, file)
+		return nil
+	}
+	known := slices.Sorted(maps.Keys(l.menu))
+	hint := suggest(nearest(item.use, known))
+	if hint == "" && len(known) > 0 {
+		const most = 20
+		hint = ": the menu has " + strings.Join(known[:min(most, len(known))], ", ")
+	}
+	r.wrong(item.useAt, "there is no campaign `%s` with parameters%s", shown(item.use), hint)
+	return nil
+}
+
+// ordered makes one campaign that a sponsor ordered: its id is SPONSOR.CAMPAIGN, its version the sum of both, so that it rises
+// with either. It is nil where there are mistakes, or where the file has others and only this order's own were to be looked for.
+func (l *loading) ordered(r *reader, o *order, item *orderItem, sound bool) *Campaign {
+	if item.use == "" {
+		return nil
+	}
+	d := l.dishNamed(r, item)
+	if d == nil || d.broken {
+		return nil
+	}
+	before := len(r.mistakes)
+	values := item.values(r, d)
+	if len(r.mistakes) > before || item.broken {
+		return nil
+	}
+	c, mistakes := d.parse(values)
+	for _, m := range mistakes {
+		r.wrong(item.useAt, "with these parameters `%s` is wrong (%s:%d:%d): %s", item.use, m.File, m.Line, m.Column, m.Message)
+	}
+	if mistakes != nil {
+		return nil
+	}
+	starts, ends := c.Starts, c.Ends
+	if item.starts != nil {
+		starts = r.instant(item.starts, c.zone, math.MinInt64)
+	}
+	if item.ends != nil {
+		ends = r.instant(item.ends, c.zone, math.MaxInt64)
+	}
+	if ends <= starts {
+		r.wrong(item.lastDate(), "`%s` would end before it starts", item.use)
+	}
+	if len(r.mistakes) > before {
+		return nil
+	}
+	if !sound {
+		return nil
+	}
+	if err := o.definition(item, d, values).make(c); err != nil {
+		r.wrong(item.useAt, "%v", err)
+		return nil
+	}
+	return c
+}
+
+// definition is one campaign of the order, as it travels through the log.
+func (o *order) definition(item *orderItem, d *dish, values map[string]string) Definition {
+	written := func(n ast.Node) (text string) {
+		if n != nil {
+			text, _ = scalar(n)
 		}
-		slices.Sort(known)
-		r.wrong(item.at, "there is no campaign `%s` with parameters%s", item.use, suggest(nearest(item.use, known)))
-		return nil
+		return text
 	}
-	if d.broken {
-		return nil
+	src, _ := d.filled(values)
+	return Definition{
+		Language: Language, Source: string(src),
+		Sponsor: o.sponsor, Version: o.version, Covers: o.covers.source, Starts: written(item.starts), Ends: written(item.ends),
 	}
+}
+
+// values are a dish's parameters as the order sets them.
+func (item *orderItem) values(r *reader, d *dish) map[string]string {
 	values := map[string]string{}
 	for i := range d.parameters {
 		p := &d.parameters[i]
@@ -330,39 +500,21 @@ func (o *order) campaign(r *reader, item *orderItem, menu map[string]*dish) *Cam
 			}
 		}
 	}
-	for name, at := range item.places {
+	for name, at := range item.keys {
 		if _, ok := values[name]; !ok {
-			r.wrong(at, "`%s` has no parameter `%s`%s", item.use, name, suggest(nearest(name, d.names())))
+			r.wrong(at, "`%s` has no parameter `%s`%s", item.use, shown(name), suggestOf(name, d.names()))
 		}
 	}
-	if len(r.mistakes) > 0 {
-		return nil
-	}
-	c, err := o.definition(item, string(d.filled(values))).compile(d.file)
-	if err == nil {
-		return c
-	}
-	part := ""
-	if wrong := (*definitionMistake)(nil); errors.As(err, &wrong) {
-		part = wrong.part
-	}
-	switch part {
-	case "starts":
-		r.wrong(item.starts, "%v", err)
-	case "ends":
-		r.wrong(item.ends, "%v", err)
-	case "source":
-		r.wrong(item.at, "with these parameters `%s` is wrong: %v", item.use, err)
-	default:
-		r.wrong(item.at, "%v", err)
-	}
-	return nil
+	return values
 }
 
-// definition is one campaign of the order, as it travels through the log.
-func (o *order) definition(item *orderItem, source string) Definition {
-	return Definition{
-		Language: Language, Source: source,
-		Sponsor: o.sponsor, Version: o.version, Covers: o.covers.source, Starts: item.from, Ends: item.until,
+// lastDate is where an order that ends too early says so.
+func (item *orderItem) lastDate() ast.Node {
+	switch {
+	case item.ends != nil:
+		return item.ends
+	case item.starts != nil:
+		return item.starts
 	}
+	return item.useAt
 }

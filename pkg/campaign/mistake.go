@@ -40,11 +40,19 @@ func (ms Mistakes) sort() {
 	})
 }
 
-// nearest returns the candidate that a misspelt word most likely meant, or "" where none is close.
+// nearest returns the candidate that a misspelt word most likely meant, or "" where none is close. An abbreviation (PST) is not a
+// misspelling of another one (EST).
 func nearest(word string, candidates []string) string {
+	if len(word) > maxShown {
+		return ""
+	}
 	best, bestDistance := "", len(word)/2+1
+	if len(word) <= 4 && word == strings.ToUpper(word) {
+		bestDistance = 1
+	}
+	word = strings.ToLower(word)
 	for _, c := range candidates {
-		if d := distance(word, c); d < bestDistance {
+		if d := distance(word, strings.ToLower(c)); d < bestDistance {
 			best, bestDistance = c, d
 		}
 	}

@@ -36,19 +36,19 @@ func ParseAmount(s string) (Amount, error) {
 	number, code, ok := strings.Cut(strings.TrimSpace(s), " ")
 	code = strings.TrimSpace(code)
 	if !ok {
-		return Amount{}, fmt.Errorf("an amount is a number and a currency, for example 25.00 USD, not %q", s)
+		return Amount{}, fmt.Errorf("an amount is a number and a currency, for example 25.00 USD, not %q", shown(s))
 	}
 	if _, err := currency.ParseISO(code); err != nil || code != strings.ToUpper(code) {
-		return Amount{}, fmt.Errorf("%q is no currency of ISO 4217: write three capital letters, for example USD or EUR", code)
+		return Amount{}, fmt.Errorf("%q is no currency of ISO 4217: write three capital letters, for example USD or EUR", shown(code))
 	}
 	whole, fraction, _ := strings.Cut(number, ".")
 	digits := digitsOf(code)
 	if len(fraction) > digits {
-		return Amount{}, fmt.Errorf("%s has %d decimals, %q has %d", code, digits, number, len(fraction))
+		return Amount{}, fmt.Errorf("%s has %d decimals, %q has %d", code, digits, shown(number), len(fraction))
 	}
 	units, err := strconv.ParseUint(whole+fraction+strings.Repeat("0", digits-len(fraction)), 10, 63)
 	if err != nil || whole == "" || strings.HasSuffix(number, ".") {
-		return Amount{}, fmt.Errorf("%q is no amount: write digits and a point, for example 25.00", number)
+		return Amount{}, fmt.Errorf("%q is no amount: write digits and a point, for example 25.00", shown(number))
 	}
 	return Amount{Units: int64(units), Currency: code}, nil
 }

@@ -89,12 +89,12 @@ func TestConditionsThatAreMistakes(t *testing.T) {
 		}
 	}
 	f(`event.tpye == "x"`, 6, "did you mean `type`?")
-	f(`event.data.metric.matches("^a")`, 26, "regular expressions are not available")
-	f(`event.time.getHours("Asia/Tokyo") == 3`, 20, "getHours")
+	f(`event.data.metric.matches("^a")`, 19, "regular expressions are not available")
+	f(`event.time.getHours("Asia/Tokyo") == 3`, 12, "getHours")
 	f(`1 + 1`, 1, "true or false")
-	f(`event.data.x ==`, 16, "yntax")
+	f(`event.data.x ==`, 16, "too early")
 	f(`nobody.x == 1`, 1, "nobody")
-	f(`"`+strings.Repeat("x", maxExpressionBytes)+`" == event.id`, 1, "at most 4096")
+	f(`"`+strings.Repeat("x", maxExpression)+`" == event.id`, 1, "at most 1000")
 }
 
 func TestAnExpensiveConditionIsAnError(t *testing.T) {

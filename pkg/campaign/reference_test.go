@@ -21,7 +21,9 @@ func TestReference(t *testing.T) {
 		examples++
 		switch first, _, _ := strings.Cut(example, ":"); first {
 		case "sponsor":
-			ordered, mistakes := parseOrder("CAMPAIGNS.md", []byte(example), menu)
+			l := loading{files: map[string]string{}, menu: menu}
+			l.parseOrder("CAMPAIGNS.md", []byte(example))
+			ordered, mistakes := l.campaigns, l.mistakes
 			if mistakes != nil || len(ordered) != 1 || ordered[0].ID != "acme.days-in-a-row" || ordered[0].Title != "Log your data 7 days in a row" {
 				t.Errorf("%s\n%v", example, mistakes)
 			}

@@ -339,7 +339,7 @@ func expression[E any](to *E, compile func(string) (E, []exprError)) func(*reade
 		}
 		e, mistakes := compile(source)
 		for _, m := range mistakes {
-			line, column := inside(n, m.Line, m.Column)
+			line, column := r.inside(n, m.Line, m.Column)
 			r.add(line, column, "%s", m.Message)
 		}
 		if p, ok := any(e).(*predicate); ok && p != nil && p.constant() {
@@ -348,21 +348,6 @@ func expression[E any](to *E, compile func(string) (E, []exprError)) func(*reade
 		}
 		*to = e
 	}
-}
-
-// inside returns the place in the file of a place in a scalar's text.
-func inside(n ast.Node, line, column int) (int, int) {
-	at := n.GetToken().Position
-	switch {
-	case n.Type() == ast.LiteralType:
-		// A block begins on the line below its indicator, indented by what its first line is.
-		return at.Line + line, column + n.(*ast.LiteralNode).Value.GetToken().Position.IndentNum
-	case line > 1:
-		return at.Line + line - 1, column
-	case n.GetToken().Type.String() == "DoubleQuote" || n.GetToken().Type.String() == "SingleQuote":
-		return at.Line, at.Column + column
-	}
-	return at.Line, at.Column + column - 1
 }
 
 // listed joins words for a sentence: "`a`, `b` or `c`".
