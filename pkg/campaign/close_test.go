@@ -123,6 +123,12 @@ func TestG8None(t *testing.T) {
 	s.rewards()
 	s.outcomes("failed 2026-01 2026-01-31")
 
+	// What is too late to count still tells of a user.
+	s = tell(t, yaml(""))
+	s.apply("2026-02-10T00:00:00Z", `{"specversion":"1.0","id":"old","source":"s","type":"claim","time":"2026-01-20T00:00:00Z"}`)
+	s.until("2026-03-04T00:00:00Z")
+	s.rewards("2026-02")
+
 	// Who is not eligible at the end of the period gets nothing, and has not failed.
 	s = tell(t, yaml("eligible: user.plan == \"gold\"\n"))
 	s.says("stampede.profile", "2026-01-20", `"attributes":{"plan":"gold"}`)

@@ -119,6 +119,7 @@ func (e *Engine) event(l *Ledger, ev *Event, clock int64) {
 		for _, c := range concerned {
 			e.decide(c, TooLate, "")
 		}
+		e.result.Changed = len(e.set.watching) > 0 && e.meet(l, ev, clock) // it counts for nothing, and tells of a user
 		return
 	}
 	undo := e.guard(l, ev)
