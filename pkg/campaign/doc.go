@@ -19,11 +19,14 @@
 //   - goal.go is the table of goal kinds; goal_*.go are one kind each, window.go and period.go what several of them share. A
 //     new kind is a new file and a new row.
 //   - control.go applies what users say about themselves (C1 to C3).
+//   - close.go lets time pass: what is due for a user without an event (T4, T5, R4). timers.go says who is next, outcome.go how it ended.
 //   - reward.go makes the reward and its record (R1 to R3).
 //   - ledger.go is what is known of a user: seen.go the recent events (E3), profile.go zones and attributes (C1), and the
-//     progress in each campaign. encoding.go is its only binary form.
+//     progress in each campaign, with evidence.go. encoding.go is its only binary form.
 //
-// scenario.go is how authors test their campaigns.
+// replay.go is all of that over a stream of events in memory. scenario.go is how authors test their campaigns, on top of it.
+//
+// definition.go is how a campaign travels through the log, in_force.go what a partition has been told of campaigns (L1, L2).
 //
 // Campaigns come in through load.go, spec.go and yaml.go, which report every mistake of every file at once (mistake.go). definition.go is a
 // campaign as it travels through the log, in_force.go the campaigns of one partition as its log has told them (L1, L2), raises.go what a
@@ -37,6 +40,10 @@
 //	var decoder campaign.Decoder
 //	var event campaign.Event
 //	if rejection := decoder.Decode(&record, &event); rejection != nil { ... }
+//	for due := ledger.Due(); due != 0 && due <= record.Clock; due = ledger.Due() {
+//		result := engine.Fire(ledger, event.User)
+//		...
+//	}
 //	result := engine.Apply(ledger, &event, record.Clock)
 //	for _, reward := range result.Rewards { ... }
 package campaign
