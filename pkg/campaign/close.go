@@ -90,7 +90,6 @@ func (e *Engine) Fire(l *Ledger, user string) *Result {
 	if at == 0 {
 		panic("BUG: nothing is due for the user")
 	}
-	e.forget(l, at)
 	l.progress = slices.DeleteFunc(l.progress, func(p progress) bool { return e.set.byKey[p.campaign] == nil }) // closed long ago
 	for i := 0; i < len(l.progress); {
 		p := &l.progress[i]
@@ -104,11 +103,14 @@ func (e *Engine) Fire(l *Ledger, user string) *Result {
 		}
 		i++
 	}
+	e.forget(l, at) // only now: a close asks for what held before the end
 	e.watch(l, at, false)
 	l.forgetExcused(e.set, at)
 	if !e.set.watchesAt(at) && len(l.seen) == 0 && len(l.excused) == 0 && len(l.progress) == 0 {
 		l.known = 0
 	}
+	const perCampaign = 64 // a bucket for the next period; the instant at which it is due next
+	l.sizeBound += perCampaign * (1 + len(l.progress))
 	e.released, e.result.Changed = true, true
 	e.settleLedger(l, at)
 	return e.end()
@@ -131,7 +133,6 @@ func (e *Engine) closePeriods(l *Ledger, c *Campaign, p *progress, user string, 
 			continue
 		}
 		e.failPeriod(l, c, p, &p.buckets[j], user)
-		p.tried = p.tried || p.buckets[j].count > 0
 		p.buckets = slices.Delete(p.buckets, j, j+1)
 		if next := of + 1; c.goal.watches && !p.done(c) && c.goal.per != noUnit && next <= c.lastPeriod() {
 			p.bucket(next) // whoever was known for this one is known for the next
@@ -141,8 +142,8 @@ func (e *Engine) closePeriods(l *Ledger, c *Campaign, p *progress, user string, 
 
 // mayAt says whether a user takes part and is eligible at the end (Unix ms) of what a close decides (G8).
 func (e *Engine) mayAt(l *Ledger, c *Campaign, user string, end int64) bool {
-	at := msToNs(end)
-	if !l.takesPart(c, at-1) {
+	at := msToNs(end) - 1
+	if !l.takesPart(c, at) {
 		return false
 	}
 	if c.eligible == nil {
@@ -232,7 +233,7 @@ func (e *Engine) watch(l *Ledger, clock int64, fresh bool) (changed bool) {
 			from = c.since // the user was known and idle when the campaign came in force
 		}
 		of := c.watchedFrom(l.known, from)
-		if of > c.lastPeriod() || found && len(l.progress[i].buckets) > 0 && l.progress[i].buckets[0].period <= of {
+		if of > c.lastPeriod() || l.known >= c.ends(c.goal.per, of) || found && len(l.progress[i].buckets) > 0 && l.progress[i].buckets[0].period <= of {
 			continue
 		}
 		l.beginning(c).bucket(of)

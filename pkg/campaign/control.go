@@ -1,7 +1,6 @@
 package campaign
 
 import (
-	"slices"
 	"strings"
 	"time"
 )
@@ -100,10 +99,13 @@ func (e *Engine) namedCampaign(ev *Event) (*Campaign, *Rejection) {
 }
 
 // enrolledEvent is rule C2: the user takes part from the event's time on, and not before a withdrawal that was processed.
-func (e *Engine) enrolledEvent(l *Ledger, ev *Event, _ int64) *Rejection {
+func (e *Engine) enrolledEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	c, rejection := e.namedCampaign(ev)
 	if rejection != nil {
 		return rejection
+	}
+	if ev.Time >= c.Ends || c.ClosedAt(clock) {
+		return nil // there is nothing left to take part in
 	}
 	p := l.beginning(c)
 	switch {
@@ -117,17 +119,20 @@ func (e *Engine) enrolledEvent(l *Ledger, ev *Event, _ int64) *Rejection {
 }
 
 // withdrawnEvent is rule C2: the progress ends, what was paid stays paid.
-func (e *Engine) withdrawnEvent(l *Ledger, ev *Event, _ int64) *Rejection {
+func (e *Engine) withdrawnEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	c, rejection := e.namedCampaign(ev)
 	if rejection != nil {
 		return rejection
+	}
+	if c.ClosedAt(clock) {
+		return nil
 	}
 	p := l.beginning(c)
 	from := ev.Time
 	if p.part == out {
 		from = max(from, p.from)
-	} else if !p.done(c) && (p.tried || p.part == in || slices.ContainsFunc(p.buckets, func(b bucket) bool { return b.count > 0 })) {
-		cycle, tier := c.nextReward(p, e.civil(l, c, ev).day)
+	} else if !p.done(c) && (p.tried || p.part == in) {
+		cycle, tier := c.nextReward(p, e.civil(l, c, ev).day, clock)
 		e.outcome(c, ev.User, Withdrawn, cycle, tier, c.zone.at(ev.Time).day)
 	}
 	p.startAnew()
@@ -135,18 +140,21 @@ func (e *Engine) withdrawnEvent(l *Ledger, ev *Event, _ int64) *Rejection {
 	return nil
 }
 
-// nextReward is the cycle and tier that a user worked on at a date.
-func (c *Campaign) nextReward(p *progress, day Day) (cycle, tier string) {
-	of := c.goal.per.of(day)
-	b := &bucket{period: of}
-	if i, found := p.findBucket(of); found {
-		b = &p.buckets[i]
+// nextReward is the cycle and tier that a user worked on at a date, by a clock (Unix ms).
+func (c *Campaign) nextReward(p *progress, day Day, clock int64) (cycle, tier string) {
+	of, n := c.goal.per.of(day), p.paid
+	if !c.eachPeriodPays() {
+		return c.cycleAndTier(of, n+1)
 	}
-	n := p.paid
-	if c.eachPeriodPays() {
-		n = b.paid
+	for ; ; of++ { // the first period that is neither closed nor paid already
+		n = 0
+		if i, found := p.findBucket(of); found {
+			n = p.buckets[i].paid
+		}
+		if n < uint64(c.goal.tiers) && c.closes(c.goal.per, of) > clock { //nolint:gosec // small
+			return c.cycleAndTier(of, n+1)
+		}
 	}
-	return c.cycleAndTier(of, n+1)
 }
 
 // maxExcusedDates bounds the dates of one event.

@@ -105,7 +105,7 @@ func (e *Engine) settleLedger(l *Ledger, clock int64) {
 func (e *Engine) event(l *Ledger, ev *Event, clock int64) {
 	concerned := e.set.byType[ev.Type]
 	if len(concerned) == 0 {
-		e.result.Changed = len(e.set.watching) > 0 && e.meet(l, ev, clock)
+		e.result.Changed = e.meetOnly(l, ev, clock)
 		return
 	}
 	id := fingerprintOf(&e.scratch, ev.Source, ev.ID)
@@ -119,7 +119,7 @@ func (e *Engine) event(l *Ledger, ev *Event, clock int64) {
 		for _, c := range concerned {
 			e.decide(c, TooLate, "")
 		}
-		e.result.Changed = len(e.set.watching) > 0 && e.meet(l, ev, clock) // it counts for nothing, and tells of a user
+		e.result.Changed = e.meetOnly(l, ev, clock)
 		return
 	}
 	undo := e.guard(l, ev)
@@ -184,8 +184,18 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 		l.tidy(c, p)
 		return
 	}
+	p.tried = true
 	e.note(l, b, ev)
 	e.issue(l, c, p, b, ev.User, clock)
+}
+
+// meetOnly is for an event that counts for nothing: it tells of a user, where that matters to anybody.
+func (e *Engine) meetOnly(l *Ledger, ev *Event, clock int64) (changed bool) {
+	if len(e.set.watching) == 0 {
+		return false
+	}
+	l.sizeBound += e.growth(ev)
+	return e.meet(l, ev, clock)
 }
 
 // meet notes that a user is known (G8). A time that is too late makes nobody known earlier than one that is in time.

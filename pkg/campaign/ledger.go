@@ -34,7 +34,7 @@ type progress struct {
 	from     int64    // since when, Unix ns; not of byDefault
 	before   uint64   // rewards issued before the evidence began anew: after a withdrawal, or a version with `on_change: restart`
 	epoch    uint64   // the campaign's, when the evidence began (L2)
-	tried    bool     // something counted in a period that is closed (R4)
+	tried    bool     // something has counted since the evidence began (R4)
 	buckets  []bucket // by period; one, of period 0, where the goal has no `per`
 }
 

@@ -64,8 +64,8 @@ func (p *profile) setAttribute(at int64, name string, value []byte) {
 	}
 }
 
-// forget drops the versions that no event in time can see any more: all but the newest one at or before the horizon
-// (Unix ns), and that one too where it says that the attribute was removed. Zones are asked for by streaks as well, back to the first
+// forget drops the versions that no event in time can see any more: all but the newest one at or before the horizon (Unix ns). That one
+// stays even where it says that the attribute was removed: an older value may still be told. Zones are asked for by streaks as well, back to the first
 // date of a campaign. A zone told again is no change; it is dropped once nothing can come between.
 func (p *profile) forget(horizon int64, first Day) {
 	for i := len(p.zones) - 1; i > 0; i-- {
@@ -79,23 +79,13 @@ func (p *profile) forget(horizon int64, first Day) {
 		old++
 	}
 	p.zones = slices.Delete(p.zones, 0, old)
-	emptied := false
 	for i := range p.attributes {
 		a := &p.attributes[i]
 		n := 0
 		for n+1 < len(a.versions) && a.versions[n+1].at <= horizon {
 			n++
 		}
-		if len(a.versions) > n && a.versions[n].at <= horizon && a.versions[n].value == nil {
-			n++
-		}
-		if n > 0 {
-			a.versions = slices.Delete(a.versions, 0, n)
-			emptied = emptied || len(a.versions) == 0
-		}
-	}
-	if emptied {
-		p.attributes = slices.DeleteFunc(p.attributes, func(a attribute) bool { return len(a.versions) == 0 })
+		a.versions = slices.Delete(a.versions, 0, n)
 	}
 }
 

@@ -1,0 +1,322 @@
+package campaign
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+var (
+	modelStart   = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	modelZones   = []string{"UTC", "Etc/GMT+12", "Etc/GMT+7", "Etc/GMT-5", "Etc/GMT-14"}
+	modelKinds   = []string{"a", "b"}
+	modelPeriods = []string{"day", "week", "month", "quarter", "year"}
+)
+
+func sometimes(t *rapid.T, what string) bool { return rapid.IntRange(0, 3).Draw(t, what) == 0 }
+
+func drawFilter(t *rapid.T) modelFilter {
+	f := modelFilter{types: rapid.SampledFrom([][]string{{"a"}, {"b"}, {"a", "b"}}).Draw(t, "types")}
+	if sometimes(t, "has where") {
+		f.where = rapid.SampledFrom(slices.Sorted(maps.Keys(modelWheres))).Draw(t, "where")
+	}
+	return f
+}
+
+// drawModelGoal draws any goal that the loader takes. inside says that a goal is around it, judged that this one has a period.
+func drawModelGoal(t *rapid.T, c *modelCampaign, inside, judged bool, depth int) *modelGoal {
+	kinds := []string{"event", "count", "sum", "distinct", "streak", "sequence"}
+	if judged || !c.ends.IsZero() || !inside {
+		kinds = append(kinds, "none")
+	}
+	if depth > 0 {
+		kinds = append(kinds, "all", "any", "some")
+	}
+	g := &modelGoal{kind: rapid.SampledFrom(kinds).Draw(t, "kind"), modelFilter: drawFilter(t), numbers: []int{rapid.IntRange(1, 4).Draw(t, "number")}, outermost: !inside}
+	per := func() {
+		if !judged {
+			g.per = rapid.SampledFrom(modelPeriods).Draw(t, "per")
+		}
+	}
+	tiers := func() {
+		if !inside && (!c.always || g.per != "") && sometimes(t, "tiers") {
+			g.numbers = append(g.numbers, g.numbers[0]+rapid.IntRange(1, 3).Draw(t, "next number"))
+		}
+	}
+	switch g.kind {
+	case "event":
+		g.numbers = []int{1}
+	case "none":
+		g.numbers = []int{1}
+		if !inside && (c.ends.IsZero() || rapid.Bool().Draw(t, "has per")) {
+			per()
+		}
+	case "count", "sum", "distinct":
+		switch rapid.IntRange(0, 3).Draw(t, "window") {
+		case 0:
+			per()
+		case 1:
+			g.days = rapid.IntRange(1, 5).Draw(t, "days")
+		case 2:
+			g.hours = rapid.IntRange(1, 60).Draw(t, "hours")
+		}
+		if g.days+g.hours == 0 {
+			g.net = g.kind == "sum" && rapid.Bool().Draw(t, "net")
+			tiers()
+		}
+	case "streak":
+		g.period = rapid.SampledFrom([]string{"day", "day", "week", "month"}).Draw(t, "period")
+		g.least, g.leastSum = rapid.IntRange(1, 3).Draw(t, "least"), sometimes(t, "least is a sum")
+		g.forgive = rapid.IntRange(0, 2).Draw(t, "forgive")
+		if sometimes(t, "has on") {
+			g.on = [][]string{{"mon", "wed", "fri"}, {"mon", "tue", "wed", "thu", "fri"}, {"sun"}}[rapid.IntRange(0, 2).Draw(t, "on")]
+		}
+		tiers()
+	case "sequence":
+		g.numbers = []int{1}
+		for i := range rapid.IntRange(1, 3).Draw(t, "steps") {
+			s := modelStep{modelFilter: drawFilter(t)}
+			if i > 0 {
+				switch rapid.IntRange(0, 2).Draw(t, "limit") {
+				case 1:
+					s.days = rapid.IntRange(1, 3).Draw(t, "step's days")
+				case 2:
+					s.hours = rapid.IntRange(1, 40).Draw(t, "step's hours")
+				}
+			}
+			g.steps = append(g.steps, s)
+		}
+		if len(g.steps) > 1 && rapid.Bool().Draw(t, "has without") {
+			f := drawFilter(t)
+			g.without = &f
+		}
+	default:
+		if !inside && (c.always || rapid.Bool().Draw(t, "has per")) {
+			per()
+		}
+		for range rapid.IntRange(1, 3).Draw(t, "parts") {
+			g.parts = append(g.parts, drawModelGoal(t, c, true, judged || g.per != "", depth-1))
+		}
+		g.numbers = []int{1}
+		if g.needs = map[string]int{"all": len(g.parts), "any": 1}[g.kind]; g.kind == "some" {
+			g.needs = rapid.IntRange(1, len(g.parts)).Draw(t, "needs")
+		}
+	}
+	return g
+}
+
+func drawCampaign(t *rapid.T, id string) *modelCampaign {
+	c := &modelCampaign{
+		id: id, always: rapid.Bool().Draw(t, "always"), optIn: sometimes(t, "opt in"), eligible: sometimes(t, "eligible"),
+		starts: modelStart.Add(time.Duration(rapid.IntRange(0, 60).Draw(t, "starts")) * time.Hour),
+		zone:   rapid.SampledFrom(modelZones).Draw(t, "zone"),
+		late:   []time.Duration{0, 90 * time.Minute, 24 * time.Hour, 48 * time.Hour, 20 * 24 * time.Hour}[rapid.IntRange(0, 4).Draw(t, "lateness")],
+	}
+	if rapid.Bool().Draw(t, "ends") {
+		c.ends = c.starts.Add(time.Duration(rapid.IntRange(1, 400).Draw(t, "hours")) * time.Hour)
+	}
+	if sometimes(t, "limited") {
+		c.limit = rapid.IntRange(1, 2).Draw(t, "limit")
+	}
+	if sometimes(t, "days start late") {
+		c.dayStarts = 4 * time.Hour
+	}
+	c.goal = drawModelGoal(t, c, false, false, 2)
+	return c
+}
+
+// drawRecords draws what users do, in the order of the clock.
+func drawRecords(t *rapid.T, campaigns []*modelCampaign) []modelRecord {
+	var records []modelRecord
+	for i := range rapid.IntRange(1, 16).Draw(t, "records") {
+		r := modelRecord{
+			user: rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "user"), id: fmt.Sprintf("e%02d", i), kind: rapid.SampledFrom(modelKinds).Draw(t, "type"),
+			at: modelStart.Add(time.Duration(rapid.IntRange(-48, 900).Draw(t, "at")) * 30 * time.Minute), v: rapid.IntRange(-1, 4).Draw(t, "v"),
+		}
+		r.clock = r.at.Add([]time.Duration{0, 0, 0, time.Hour, 20 * time.Hour, 40 * time.Hour, 100 * time.Hour}[rapid.IntRange(0, 6).Draw(t, "delay")])
+		switch rapid.IntRange(0, 9).Draw(t, "zone is told") {
+		case 0:
+			r.zone = rapid.SampledFrom(modelZones).Draw(t, "event's zone")
+		case 1:
+			r.written = rapid.SampledFrom([]string{"+00:00", "-11:00", "+13:30"}).Draw(t, "offset")
+		}
+		c := campaigns[rapid.IntRange(0, len(campaigns)-1).Draw(t, "of campaign")]
+		switch rapid.IntRange(0, 12).Draw(t, "control") {
+		case 0:
+			r.kind, r.timezone = "stampede.profile", rapid.SampledFrom(modelZones).Draw(t, "user's zone")
+		case 1:
+			r.kind, r.plan = "stampede.profile", rapid.SampledFrom([]string{"gold", "x", "null"}).Draw(t, "plan")
+		case 2:
+			r.kind, r.campaign = "stampede.enrolled", c.id
+		case 3:
+			r.kind, r.campaign = "stampede.withdrawn", c.id
+		case 4:
+			r.kind, r.dates = "stampede.excused", []int{modelDayOf(r.at) + rapid.IntRange(-3, 3).Draw(t, "excused")}
+		case 5:
+			r.kind = "login" // concerns no campaign
+		}
+		if c := campaigns[0]; c.optIn && i < 2 {
+			r.kind, r.campaign, r.dates = "stampede.enrolled", c.id, nil
+		}
+		records = append(records, r)
+		if sometimes(t, "twice") {
+			again := r
+			again.clock = r.clock.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "hours until it comes again")) * time.Hour)
+			records = append(records, again)
+		}
+	}
+	slices.SortStableFunc(records, func(a, b modelRecord) int { return a.clock.Compare(b.clock) })
+	return records
+}
+
+// played is what the engine made of a world: by user what was told, and the ledger in the end; and all that was told, in order.
+type played struct {
+	told    map[string][]string
+	ledgers map[string]string
+	order   []string
+}
+
+// disturbance is what must not matter (P3).
+type disturbance struct {
+	partitions int           // the users are spread over as many
+	restarts   bool          // each ledger is put away and read back after each record
+	steps      time.Duration // the clock is moved on in steps of that length between records; 0: with the records alone
+}
+
+func playWorld(t *rapid.T, w *modelWorld, d disturbance) played {
+	var campaigns []*Campaign
+	for _, m := range w.campaigns {
+		c, wrong := Parse("c.yaml", []byte(m.yaml()))
+		if wrong != nil {
+			t.Fatalf("%s\n%v", m.yaml(), wrong)
+		}
+		campaigns = append(campaigns, c)
+	}
+	set, err := NewSet(campaigns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := played{told: map[string][]string{}, ledgers: map[string]string{}}
+	for partition := range d.partitions {
+		replay := NewReplay(NewEngine(set, 0))
+		took := func(user string, at int64, r *Result) error {
+			told := ", told at " + time.UnixMilli(at).UTC().Format(time.RFC3339Nano)
+			for _, reward := range r.Rewards {
+				line := fmt.Sprintf("%s reward %s/%s achieved %s by %d events%s", reward.Campaign.ID, reward.Cycle, reward.Tier,
+					time.Unix(0, reward.AchievedAt).UTC().Format(time.RFC3339Nano), reward.EvidenceCount, told)
+				p.told[user], p.order = append(p.told[user], line), append(p.order, user+string(reward.AppendJSON(nil)))
+			}
+			for _, o := range r.Outcomes {
+				if o.Kind != Achieved {
+					line := fmt.Sprintf("%s %s %s/%s%s", o.Campaign.ID, o.Kind, o.Cycle, o.Tier, told)
+					p.told[user], p.order = append(p.told[user], line), append(p.order, user+string(o.AppendJSON(nil)))
+				}
+			}
+			return nil
+		}
+		restart := func() {
+			for user, l := range replay.ledgers {
+				again, err := Decode(l.Append(nil))
+				if err != nil {
+					t.Fatalf("ledger of %s: %v", user, err)
+				}
+				*l = *again
+			}
+		}
+		advance := func(to time.Time) {
+			if d.steps > 0 && replay.Clock() > 0 {
+				for at := time.UnixMilli(replay.Clock()).Add(d.steps); at.Before(to); at = at.Add(d.steps) {
+					_ = replay.Advance(at.UnixMilli(), took)
+					if d.restarts {
+						restart()
+					}
+				}
+			}
+			_ = replay.Advance(to.UnixMilli(), took)
+		}
+		for _, r := range w.records {
+			if int(r.user[0])%d.partitions != partition {
+				continue
+			}
+			advance(r.clock)
+			var decoder Decoder
+			var ev Event
+			if why := decoder.Decode(&Record{Key: []byte(r.user), Value: r.cloudEvent()}, &ev); why != nil {
+				t.Fatal(why)
+			}
+			result := replay.Apply(&ev)
+			if result.Rejection != nil {
+				t.Fatal(result.Rejection)
+			}
+			_ = took(r.user, replay.Clock(), result)
+			for user, l := range replay.ledgers {
+				if bound := l.sizeBound; len(l.Append(nil)) > bound && bound > 0 {
+					t.Fatalf("the ledger of %s has %d bytes, its own bound is %d", user, len(l.Append(nil)), bound)
+				}
+			}
+			if d.restarts {
+				restart()
+			}
+		}
+		advance(w.until)
+		for user, l := range replay.ledgers {
+			p.ledgers[user] = string(l.Append(nil))
+		}
+	}
+	for user := range p.told {
+		slices.Sort(p.told[user])
+	}
+	return p
+}
+
+// The engine agrees with the model for goals of every kind with every option, and whatever must not matter does not: how many partitions there
+// are, restarts, and whether anybody looks between the records.
+func TestP3TheEngineAgreesWithTheModelWhateverIsBetween(t *testing.T) {
+	rare := map[string]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		w := &modelWorld{campaigns: []*modelCampaign{drawCampaign(rt, "c0")}}
+		if sometimes(rt, "two campaigns") {
+			w.campaigns = append(w.campaigns, drawCampaign(rt, "c1"))
+		}
+		w.records = drawRecords(rt, w.campaigns)
+		w.until = w.records[len(w.records)-1].clock.Add(time.Duration(rapid.IntRange(0, 100).Draw(rt, "days after")) * 24 * time.Hour)
+		got := playWorld(rt, w, disturbance{partitions: 1})
+		for _, user := range []string{"ann", "bob"} {
+			var want []string
+			for _, c := range w.campaigns {
+				want = append(want, w.expect(c, user, func(what string) { rare[what]++ })...)
+			}
+			slices.Sort(want)
+			if diff := cmp.Diff(want, got.told[user]); diff != "" {
+				text := ""
+				for _, c := range w.campaigns {
+					text += c.yaml()
+				}
+				for _, r := range w.records {
+					if r.user == user {
+						text += fmt.Sprintf("%s %s\n", r.clock.Format(time.RFC3339), r.cloudEvent())
+					}
+				}
+				rt.Fatalf("%s until %s:\n%s(-model +engine)\n%s", user, w.until.Format(time.RFC3339), text, diff)
+			}
+		}
+		for _, d := range []disturbance{{partitions: 1, restarts: true}, {partitions: 1, steps: 31 * time.Hour, restarts: true}, {partitions: 2, steps: 100 * time.Hour}} {
+			other := playWorld(rt, w, d)
+			if diff := cmp.Diff(got.told, other.told); diff != "" {
+				rt.Fatalf("%+v changes what is told:\n%s", d, diff)
+			}
+			if diff := cmp.Diff(got.ledgers, other.ledgers); diff != "" {
+				rt.Fatalf("%+v changes ledgers:\n%s", d, diff)
+			}
+			if d.partitions == 1 && !slices.Equal(got.order, other.order) {
+				rt.Fatalf("%+v changes the order or the bytes:\n%s", d, cmp.Diff(got.order, other.order))
+			}
+		}
+	})
+	t.Logf("reached: %v", rare)
+}
