@@ -16,6 +16,7 @@ type publish struct {
 	kafka.Flags
 	Dir         string `arg:"" type:"existingdir" help:"The directory of campaign files."`
 	DryRun      bool   `help:"Only say what would be done."`
+	Again       bool   `help:"Tell every partition what is unchanged, too: for a consumer group that begins anew when the topic's retention has removed what was published."`
 	WithdrawAll bool   `help:"The directory is meant to have no campaign: withdraw every one that is in force."`
 }
 
@@ -39,7 +40,7 @@ func (p *publish) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	done, err := stream.Publish{Connection: connection, Topics: p.Topics(), Campaigns: campaigns, DryRun: p.DryRun}.Run(ctx)
+	done, err := stream.Publish{Connection: connection, Topics: p.Topics(), Campaigns: campaigns, DryRun: p.DryRun, Again: p.Again}.Run(ctx)
 	if err != nil {
 		return err
 	}

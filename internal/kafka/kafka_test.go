@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,9 @@ import (
 // embeddedDir makes the test binary run an embedded broker on a directory until it is killed.
 const embeddedDir = "STAMPEDE_TEST_EMBEDDED_DIR"
 
+// settingsPatience bounds the wait for a setting to be in force.
+const settingsPatience = 30 * time.Second
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(embeddedDir); dir != "" {
 		broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{Dir: dir})
@@ -29,6 +33,7 @@ func TestMain(m *testing.M) {
 			fmt.Println(err)
 			os.Exit(1)
 		}
+		defer runtime.KeepAlive(broker) // its lock ends when the file is collected
 		fmt.Println(broker.Brokers()[0])
 		select {}
 	}
@@ -48,7 +53,7 @@ func onBoth(t *testing.T, test func(t *testing.T, c kafka.Connection, names kafk
 	t.Run("real", func(t *testing.T) {
 		c := kafka.Connection{Brokers: kafkatest.Shared(t).Addresses()}
 		prefix := fmt.Sprintf("t%d-", time.Now().UnixNano())
-		test(t, c, kafka.Topics{Events: prefix + "events", Rewards: prefix + "rewards", Changelog: prefix + "changelog", DeadLetters: prefix + "dead-letters"})
+		test(t, c, kafka.Topics{Events: prefix + "events", Rewards: prefix + "rewards", Changelog: prefix + "changelog", DeadLetters: prefix + "dead-letters", Campaigns: prefix + "campaigns"})
 	})
 }
 
@@ -69,7 +74,7 @@ func TestMissingTopicsAreMade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if made.Events.Partitions != 3 || made.Changelog.Partitions != 3 || made.Changelog.DeleteRetention != 7*24*time.Hour {
+		if made.Events.Partitions != 3 || made.Changelog.Partitions != 3 || made.Campaigns.Partitions != 1 || made.Changelog.DeleteRetention != 7*24*time.Hour {
 			t.Errorf("made %+v", made)
 		}
 		// A second time they are found, whatever number of partitions is asked for.
@@ -140,7 +145,12 @@ func TestWrongTopicsAreRefusedWithWhatToDo(t *testing.T) {
 		if _, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "message.timestamp.type", Value: &value}}, events); err != nil {
 			t.Fatal(err)
 		}
-		_, err = kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Names: names})
+		// The broker answers before it has applied a setting.
+		for deadline := time.Now().Add(settingsPatience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+			if _, err = kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Names: names}); !strings.Contains(fmt.Sprint(err), "--add-config") {
+				break
+			}
+		}
 		if err == nil || !strings.Contains(err.Error(), "has 4 partitions and "+changelog+" has 2") {
 			t.Errorf("unequal partitions: %v", err)
 		}

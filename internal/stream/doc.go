@@ -13,6 +13,8 @@
 //   - in_force.go, publish.go and registry.go: campaigns, which enter through the log.
 //   - open.go and restore.go: how a partition's state is found again after whatever happened; metadata.go is what was
 //     written to make that possible.
+//   - in_force.go: the campaigns of a partition, which its log tells; publish.go is how they get into the log, and registry.go what
+//     publishers compare with.
 //   - tally.go, metrics.go, latency.go, status.go: what happened, for people.
 //
 // The invariants that comments cite:

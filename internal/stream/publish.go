@@ -40,6 +40,9 @@ type Publish struct {
 	Topics     kafka.TopicsConfig
 	Campaigns  *campaign.Set
 	DryRun     bool // only say what would be done
+	// Again tells every partition what is unchanged, too. Those that know it take no notice. It is for a group that begins anew when the
+	// topic's retention has removed what was told.
+	Again bool
 	// Add only adds: new campaigns and higher versions. What is in force and not among Campaigns stays, what is refused is told and does
 	// not keep the rest from being published, and a publish that another was quicker than looks again. It is for a processor that starts:
 	// one with yesterday's files must not take down what was published since.
@@ -110,6 +113,7 @@ func (p Publish) ensureTopics(ctx context.Context) (kafka.TopicsState, error) {
 // publishPlan is what a publish is to write.
 type publishPlan struct {
 	Publication
+	again    bool
 	topics   kafka.TopicsState
 	events   []controlRecord
 	registry []*kgo.Record
@@ -142,7 +146,7 @@ func (p Publish) plan(ctx context.Context, topics kafka.TopicsState) (*publishPl
 	if err != nil {
 		return nil, err
 	}
-	plan := &publishPlan{topics: topics}
+	plan := &publishPlan{topics: topics, again: p.Again}
 	now := time.Now().UnixMilli()
 	wanted := map[string]bool{}
 	for _, c := range p.Campaigns.Campaigns() {
@@ -156,7 +160,7 @@ func (p Publish) plan(ctx context.Context, topics kafka.TopicsState) (*publishPl
 		case wanted[c.ID] || c.Withdrawn || c.ClosedAt(now):
 		case p.Add:
 			plan.Left = append(plan.Left, CampaignChange{ID: c.ID, Version: c.Version, Did: fmt.Sprintf("left in force in version %d", c.Version)})
-			if err := plan.tellNewPartitions(r, c.ID, nil); err != nil {
+			if err := plan.tellOthers(r, c.ID, nil); err != nil {
 				return nil, err
 			}
 		default:
@@ -190,7 +194,7 @@ func (plan *publishPlan) publish(r *registry, c *campaign.Campaign, now int64) e
 	switch {
 	case len(changed) == 0:
 		change.Did, change.Written = fmt.Sprintf("unchanged, version %d", c.Version), false
-		if err := plan.tellNewPartitions(r, c.ID, &change); err != nil {
+		if err := plan.tellOthers(r, c.ID, &change); err != nil {
 			return err
 		}
 		plan.Changes = append(plan.Changes, change)
@@ -212,9 +216,13 @@ func (plan *publishPlan) publish(r *registry, c *campaign.Campaign, now int64) e
 	return plan.register(c.ID, registered{Definition: c.Definition(), Version: c.Version, Since: now})
 }
 
-// tellNewPartitions plans that partitions which the topic did not have before are told what the others know.
-func (plan *publishPlan) tellNewPartitions(r *registry, id string, change *CampaignChange) error {
+// tellOthers plans that partitions which the topic did not have before are told what the others know; or all, if that is wanted.
+func (plan *publishPlan) tellOthers(r *registry, id string, change *CampaignChange) error {
 	e := r.entries[id]
+	did := fmt.Sprintf(", told to %d new partitions", plan.topics.Events.Partitions-e.Partitions)
+	if plan.again {
+		e.Partitions, did = 0, ", told again"
+	}
 	if e.Partitions >= plan.topics.Events.Partitions {
 		return nil
 	}
@@ -223,7 +231,7 @@ func (plan *publishPlan) tellNewPartitions(r *registry, id string, change *Campa
 		return err
 	}
 	if change != nil {
-		change.Did += fmt.Sprintf(", told to %d new partitions", plan.topics.Events.Partitions-e.Partitions)
+		change.Did += did
 		change.Written = true
 	}
 	plan.events = append(plan.events, controlRecord{value: published(c, e.Since), first: e.Partitions, end: plan.topics.Events.Partitions, order: c.Late})

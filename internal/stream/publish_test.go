@@ -84,6 +84,27 @@ func TestCampaignsChangeWhileEventsFlow(t *testing.T) {
 	})
 }
 
+// A process is killed behind a publish, before any checkpoint: the campaigns come out of the journal, without the changelog.
+func TestCampaignsAreInTheJournal(t *testing.T) {
+	b := newBench(t)
+	b.end(b.work("a"))
+	w := b.start(b.dir("a"), func(cfg *stream.Config) { cfg.CheckpointInterval = time.Hour })
+	b.inForce(births(t, "births", 1, ""))
+	b.produce(500)
+	b.processed()
+	copyDir(t, b.dir("a"), b.dir("killed"))
+	b.end(w)
+	w = b.start(b.dir("killed"))
+	b.eventually("the partitions are open", func() bool { return w.Status().Open == 6 })
+	if read, replayed := w.metric("stampede_changelog_records_read_total"), w.metric("stampede_journal_entries_replayed_total"); read != 0 || replayed == 0 {
+		t.Errorf("%d records of the changelog were read and %d journal entries replayed: the journal has all of it", read, replayed)
+	}
+	b.produce(500)
+	b.processed()
+	b.end(w)
+	b.judge(b.dir("killed"))
+}
+
 // Two processes publish at the same moment, again and again. Each time one has its way and the other is told, or both did one after
 // the other; what partitions are told is what the registry says.
 func TestTwoPublishersAtOnce(t *testing.T) {
@@ -193,6 +214,73 @@ func TestProcessorsThatStartTogetherPublishOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A publisher dies between its records and the commit. Nothing of it is in force; the next one ends its transaction, so that readers of
+// events go on, and publishes what it wants.
+func TestAPublisherThatDiesInTheMiddleLeavesNothing(t *testing.T) {
+	onBoth(t, func(b *bench) {
+		dying, err := b.connection.Client(b.Context(), kgo.TransactionalID("stampede-publish-"+b.topics.Events.Name), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := dying.BeginTransaction(); err != nil {
+			b.Fatal(err)
+		}
+		value := fmt.Appendf(nil, `{"specversion":"1.0","id":"dead","source":"/x","type":%q,"time":"2026-01-01T00:00:00Z","data":%s}`,
+			campaign.TypePublished, births(b.T, "dead", 1, "").Definition().Append(nil))
+		for n := range b.topics.Events.Partitions {
+			r := &kgo.Record{Topic: b.topics.Events.Name, Partition: n, Key: []byte(campaign.ControlKey), Value: value}
+			if err := dying.ProduceSync(b.Context(), r).FirstErr(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		dying.Close()
+		b.inForce(births(b.T, "births", 1, ""))
+		b.produce(500)
+		b.end(b.work("a"))
+		b.judge(b.dir("a"))
+		for n, told := range b.told() {
+			if slices.Contains(told, "dead") || !slices.Contains(told, "births@1") {
+				b.Errorf("partition %d was told %v", n, told)
+			}
+		}
+	})
+}
+
+// A partition that is told again what it knows takes no notice; a group that begins when retention has removed the records needs it.
+func TestTheSameIsToldAgain(t *testing.T) {
+	b := newBench(t)
+	b.produce(200)
+	b.end(b.work("a"))
+	ends, err := b.connection.Ends(t.Context(), b.topics.Events.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := stream.Publish{Connection: b.connection, Topics: b.wanted, Campaigns: b.campaigns, Again: true}
+	if p, err := again.Run(t.Context()); err != nil || !p.Changes[0].Written {
+		t.Fatal(p, err)
+	}
+	b.produce(200)
+	b.end(b.work("a"))
+	b.judge(b.dir("a"))
+	// Retention removes what was told at first.
+	admin := kadm.NewClient(b.client)
+	var gone kadm.Offsets
+	for n, end := range ends {
+		gone.AddOffset(b.topics.Events.Name, n, end, -1)
+	}
+	if _, err := admin.DeleteRecords(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	b.group = "another"
+	b.wanted.Names.Changelog = "another-changelog"
+	w := b.start(b.dir("b"))
+	b.processed()
+	if w.Status().InForce != 2 || w.Status().Rewards == 0 {
+		t.Errorf("a group that begins anew has %d campaigns in force and issues %d rewards", w.Status().InForce, w.Status().Rewards)
+	}
+	b.end(w)
 }
 
 // The answer to a commit is lost: the registry knows whether it was applied, and what was done is told.

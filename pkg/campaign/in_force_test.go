@@ -207,6 +207,20 @@ func TestE3ARaisedLatenessLetsNoDuplicateIn(t *testing.T) {
 	l.want("nothing is stored of it", len(l.stored), 1)
 }
 
+// The largest lateness is raised by a campaign that is new: an event that was forgotten must not be in time for it.
+func TestE3ANewCampaignWithALargerLatenessLetsNoDuplicateIn(t *testing.T) {
+	l := newLog(t).at("2026-03-01T00:00:00Z")
+	l.publish(1, "lateness: 1h")
+	l.event("1", "2026-03-01T00:00:00Z")
+	l.at("2026-03-01T02:00:00Z").event("2", "2026-03-01T02:00:00Z")
+	l.control(TypePublished, string(definition("large", 1, "lateness: 48h").Append(nil)))
+	l.want("the forgotten one again", l.event("1", "2026-03-01T00:00:00Z"), "c too_late, large too_late")
+	l.want("one that is remembered", l.event("2", "2026-03-01T02:00:00Z"), "c duplicate, large duplicate")
+	l.want("one of before that was in time", l.event("3", "2026-03-01T01:00:00Z"), "c counted, large counted, reward of version 1, reward of version 1")
+	l.at("2026-03-01T02:30:00Z").event("4", "2026-03-01T02:30:00Z")
+	l.want("what is too late by the old lateness is forgotten", len(l.ledger.seen), 2)
+}
+
 // A campaign's own lateness is raised below the largest: what it had settled stays settled.
 func TestARaiseBelowTheLargestHoldsForItsCampaign(t *testing.T) {
 	l := newLog(t).at("2026-03-01T00:00:00Z")
