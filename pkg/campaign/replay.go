@@ -68,3 +68,12 @@ func (r *Replay) Apply(ev *Event) *Result {
 	}
 	return result
 }
+
+// restart puts a user's ledger away and reads it back.
+func (r *Replay) restart(user string) error {
+	l, err := Decode(r.ledgers[user].Append(nil))
+	if err == nil {
+		r.ledgers[user] = l
+	}
+	return err
+}

@@ -413,6 +413,7 @@ func (p *play) advance(to int64) {
 		if told := p.took(result); len(told) > 0 {
 			p.why[user] = append(p.why[user], fmt.Sprintf("%s, by the clock: %s", timeOf(msToNs(at)), strings.Join(told, "; ")))
 		}
+		p.restart(p.scenario.Line, user)
 		return nil
 	})
 }
@@ -426,9 +427,18 @@ func (p *play) event(e *scenarioEvent) {
 		result := p.replay.Apply(&ev)
 		rejection = result.Rejection
 		p.decided(e, result)
+		p.restart(e.line, e.user)
 	}
 	if rejection != nil {
 		p.fail(e.line, e.user, "the event would be a dead letter: %s: %s", rejection.Reason, rejection.Detail)
+	}
+}
+
+// restart puts a ledger away and reads it back, as every other holder of ledgers does between records: what a scenario shows holds whenever
+// a processor is restarted, and nothing can live in memory alone.
+func (p *play) restart(line int, user string) {
+	if err := p.replay.restart(user); err != nil {
+		p.fail(line, user, "the ledger cannot be read back: %s", err)
 	}
 }
 
