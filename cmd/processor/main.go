@@ -19,6 +19,7 @@ type commands struct {
 	Check    check    `cmd:"" help:"Read campaign files and report every mistake with its place."`
 	Test     test     `cmd:"" help:"Run scenarios: what users do, and which rewards that must give."`
 	Explain  explain  `cmd:"" help:"Tell where a user stands in every campaign, and what became of each event."`
+	Schema   schema   `cmd:"" help:"Print the JSON Schema of campaign files or of sponsors' files, for editors."`
 	Simulate simulate `cmd:"" help:"Run campaigns over a file of events, without Kafka."`
 }
 

@@ -206,6 +206,9 @@ func (g *goalReader) tiers(r *reader, n ast.Node, numbers int) {
 
 // read finds the goal's kind by the key that names it, and lets the kind read its parameters.
 func (g *goalReader) read(r *reader, n ast.Node) part {
+	if r.note(schema{"$ref": goalRef}) {
+		return nil
+	}
 	pairs, ok := r.pairs(n, "a goal")
 	if !ok {
 		return nil
@@ -271,6 +274,10 @@ func tierNumbers(to *[]int, most int) func(*reader, ast.Node) {
 // rising reads one number, or a list of rising ones: a goal's tiers (G10). one reads a number, 0 where it is wrong, and text writes it.
 func rising[N int | int64](to *[]N, text func(N) string, one func(*reader, ast.Node) N) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
+		if r.schema != nil {
+			r.note(oneOrList(r.describing(func() { one(r, nil) })))
+			return
+		}
 		list, ok := n.(*ast.SequenceNode)
 		if !ok {
 			*to = []N{one(r, n)}

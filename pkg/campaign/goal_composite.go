@@ -31,7 +31,7 @@ func readComposite(r *reader, n ast.Node, g *goalReader, what, key string, finis
 	c := &composite{}
 	per := noUnit
 	var list ast.Node
-	fields := []field{{key, "the parts, a list of goals", true, func(_ *reader, n ast.Node) { list = n }}, perField(&per)}
+	fields := []field{{key, "the parts, a list of goals", true, described(noteGoals, func(_ *reader, n ast.Node) { list = n })}, perField(&per)}
 	if number != nil {
 		fields = append([]field{*number}, fields...)
 	}
@@ -62,6 +62,10 @@ func readComposite(r *reader, n ast.Node, g *goalReader, what, key string, finis
 	g.per = outer
 	finish(c)
 	return c
+}
+
+func noteGoals(r *reader) {
+	r.note(schema{"type": "array", "minItems": 1, "items": schema{"$ref": goalRef}})
 }
 
 func (c *composite) worth(b *bucket, u user) int {

@@ -45,6 +45,11 @@ func readSequence(r *reader, n ast.Node, g *goalReader) part {
 }
 
 func (k *sequence) read(r *reader, n ast.Node) {
+	if r.schema != nil {
+		var s step
+		r.note(schema{"type": "array", "minItems": 1, "maxItems": maxSteps, "items": r.describing(func() { s.read(r, nil) })})
+		return
+	}
 	list, ok := n.(*ast.SequenceNode)
 	if !ok || len(list.Values) == 0 || len(list.Values) > maxSteps {
 		r.wrong(n, "write a list of 1 to %d steps, each for example {of: screening.booked}", maxSteps)
@@ -53,11 +58,15 @@ func (k *sequence) read(r *reader, n ast.Node) {
 	k.steps = make([]step, len(list.Values))
 	for i, item := range list.Values {
 		s := &k.steps[i]
-		r.fields(item, "a step", []field{s.filter.of(), s.filter.whereField(), s.within.field()})
+		s.read(r, item)
 		if i == 0 && s.within.is() {
 			r.wrong(item, "the first step has no step before it that it could be `within` a time of")
 		}
 	}
+}
+
+func (s *step) read(r *reader, n ast.Node) {
+	r.fields(n, "a step", []field{s.filter.of(), s.filter.whereField(), s.within.field()})
 }
 
 func (k *sequence) filters() []*filter {

@@ -44,12 +44,21 @@ func readStreak(r *reader, n ast.Node, g *goalReader) part {
 }
 
 func (k *streak) readLeast(r *reader, n ast.Node) {
+	events := 0
+	number := wholeNumber(&events, 1, math.MaxInt32)
+	if r.schema != nil {
+		r.note(schema{"anyOf": []schema{r.describing(func() { number(r, nil) }), r.describing(func() { k.readLeastSum(r, nil) })}})
+		return
+	}
 	if n.Type() == ast.IntegerType {
-		events := 0
-		wholeNumber(&events, 1, math.MaxInt32)(r, n)
+		number(r, n)
 		k.least = int64(events)
 		return
 	}
+	k.readLeastSum(r, n)
+}
+
+func (k *streak) readLeastSum(r *reader, n ast.Node) {
 	var numbers []int64
 	r.fields(n, "`at_least`", []field{
 		{"sum", "what the values of a period must add up to", true, decimals(&numbers)},
@@ -64,6 +73,9 @@ func (k *streak) readLeast(r *reader, n ast.Node) {
 }
 
 func (k *streak) readOn(r *reader, n ast.Node) {
+	if r.note(oneOrList(r.wordsSchema(weekdays[:]))) {
+		return
+	}
 	k.on = [7]bool{}
 	var names []string
 	words(&names)(r, n)

@@ -124,6 +124,9 @@ func millionths(f float64) (amount int64, ok bool) {
 // decimals reads a positive number of at most 6 decimals, or a list of rising ones, as millionths.
 func decimals(to *[]int64) func(*reader, ast.Node) {
 	return rising(to, decimal, func(r *reader, n ast.Node) int64 {
+		if r.note(anyText) {
+			return 0
+		}
 		s, _ := scalar(n)
 		exact, ok := new(big.Rat).SetString(s)
 		if ok {

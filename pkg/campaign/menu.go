@@ -150,6 +150,10 @@ func (d *dish) readParameters(r *reader, n ast.Node) {
 	}
 }
 
+func noteParameters(r *reader) {
+	r.note(schema{"type": "object", "additionalProperties": r.describing(func() { new(parameter).read(r, nil) })})
+}
+
 func (p *parameter) read(r *reader, n ast.Node) {
 	kindName := ""
 	var names []string
@@ -343,18 +347,7 @@ func (l *loading) parseOrder(file string, src []byte) {
 	r := &reader{file: file}
 	o := &order{}
 	if n := r.document(src); n != nil {
-		r.fields(n, "a sponsor's file", []field{
-			{"sponsor", "its id, small letters, digits and `-`", true, func(r *reader, n ast.Node) {
-				if text(&o.sponsor)(r, n); o.sponsor != "" && !idForm.MatchString(o.sponsor) {
-					r.wrong(n, "%s is no id: use a-z, 0-9 and -, at most 63 of them, not beginning or ending with -", describe(n))
-				}
-			}},
-			{"version", "a whole number, raised with every change", true, wholeNumber(&o.version, 1, maxOrderVersion)},
-			{"covers", "who may take part: CEL over `user`, for example user.employer == \"acme\"", true, condition(&o.covers)},
-			{"campaigns", "what it orders from the menu, a list", true, func(r *reader, n ast.Node) {
-				r.items(n, "campaigns", func(item ast.Node) { o.items = append(o.items, readOrderItem(r, item)) })
-			}},
-		})
+		o.read(r, n)
 	}
 	sound := len(r.mistakes) == 0 // what only makes sense when all of the file does waits for that
 	for i := range o.items {
@@ -382,12 +375,30 @@ func (l *loading) parseOrder(file string, src []byte) {
 	l.campaigns = append(l.campaigns, campaigns...)
 }
 
+func (o *order) read(r *reader, n ast.Node) {
+	r.fields(n, "a sponsor's file", []field{
+		{"sponsor", "its id, small letters, digits and `-`", true, func(r *reader, n ast.Node) {
+			if text(&o.sponsor)(r, n); o.sponsor != "" && !idForm.MatchString(o.sponsor) {
+				r.wrong(n, "%s is no id: use a-z, 0-9 and -, at most 63 of them, not beginning or ending with -", describe(n))
+			}
+		}},
+		{"version", "a whole number, raised with every change", true, wholeNumber(&o.version, 1, maxOrderVersion)},
+		{"covers", "who may take part: CEL over `user`, for example user.employer == \"acme\"", true, condition(&o.covers)},
+		{"campaigns", "what it orders from the menu, a list", true, func(r *reader, n ast.Node) {
+			r.items(n, "campaigns", func(item ast.Node) { o.items = append(o.items, readOrderItem(r, item)) })
+		}},
+	})
+}
+
 func readOrderItem(r *reader, n ast.Node) orderItem {
 	item := orderItem{at: n, set: map[string]string{}, places: map[string]ast.Node{}, keys: map[string]ast.Node{}}
 	before := len(r.mistakes)
 	r.fields(n, "an order", []field{
 		{"use", "the id of a campaign with parameters", true, func(r *reader, n ast.Node) { item.useAt = n; text(&item.use)(r, n) }},
 		{"set", "its parameters, where they are not to be the defaults", false, func(r *reader, n ast.Node) {
+			if r.note(schema{"type": "object", "additionalProperties": anyText}) {
+				return
+			}
 			pairs, _ := r.pairs(n, "`set`")
 			for _, pair := range pairs {
 				key, v := keyOf(pair), ""

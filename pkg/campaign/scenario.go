@@ -127,6 +127,10 @@ func ParseScenarios(file string, src []byte) ([]Scenario, Mistakes) {
 
 // items reads a list.
 func (r *reader) items(n ast.Node, what string, read func(ast.Node)) {
+	if r.schema != nil {
+		r.note(schema{"type": "array", "items": r.describing(func() { read(nil) })})
+		return
+	}
 	list, ok := n.(*ast.SequenceNode)
 	if !ok {
 		r.wrong(n, "%s are a list (lines that begin with `-`), not %s", what, describe(n))
@@ -173,13 +177,16 @@ func (s *Scenario) read(r *reader, n ast.Node) {
 	}
 }
 
-// later keeps a value until what it depends on has been read.
+// later keeps a value, a date or a time, until what it depends on has been read.
 func later(to *ast.Node) func(*reader, ast.Node) {
-	return func(_ *reader, n ast.Node) { *to = n }
+	return described(func(r *reader) { r.note(anyText) }, func(_ *reader, n ast.Node) { *to = n })
 }
 
 func zoneField(to **zone) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
+		if r.note(anyText) {
+			return
+		}
 		s, _ := scalar(n)
 		if z := loadZone(s); z != nil {
 			*to = z

@@ -101,8 +101,8 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 		{"goal", "what a user has to achieve, for example `goal: {event: birth.reported}`", true, func(r *reader, n ast.Node) { goalAt = n; c.readGoal(r, n) }},
 		{"repeat", "`once` or `always`", false, oneOf(&repeat, "once", "always")},
 		{"limits", "how often a user can be rewarded", false, c.readLimits},
-		{"reward", "what the user gets, for example `reward: {kind: gift_card, amount: 25.00 USD}`", true, func(_ *reader, n ast.Node) { rewards = n }},
-		{"parameters", "what sponsors may set, which makes the campaign a dish on a menu", false, func(*reader, ast.Node) {}},
+		{"reward", "what the user gets, for example `reward: {kind: gift_card, amount: 25.00 USD}`", true, described(noteRewards, func(_ *reader, n ast.Node) { rewards = n })},
+		{"parameters", "what sponsors may set, which makes the campaign a dish on a menu", false, described(noteParameters, func(*reader, ast.Node) {})},
 		{"on_change", "`restart`, where this version changes what counts and the users are to begin anew", false, oneOf(&onChange, "restart")},
 		{"enrol", "`automatic`, or `opt_in` where users say that they take part", false, oneOf(&enrol, "automatic", "opt_in")},
 	})
@@ -184,6 +184,9 @@ func (c *Campaign) readID(r *reader, n ast.Node) {
 }
 
 func (c *Campaign) readDayStarts(r *reader, n ast.Node) {
+	if r.note(anyText) {
+		return
+	}
 	s, _ := scalar(n)
 	t, err := time.Parse("15:04", s)
 	if err != nil {
@@ -218,15 +221,22 @@ func (c *Campaign) readRewards(r *reader, n ast.Node) {
 	}
 }
 
+func noteRewards(r *reader) {
+	r.note(oneOrList(r.describing(func() { new(RewardTerms).read(r, nil) })))
+}
+
 // read takes `kind` and `amount`; what else stands there goes to fulfilment as it is.
 func (t *RewardTerms) read(r *reader, n ast.Node) {
-	pairs, ok := r.pairs(n, "a reward")
-	if !ok {
-		return
-	}
 	own := []field{
 		{"kind", "what kind of reward it is, for example gift_card or points", true, text(&t.Kind)},
 		{"amount", "money, for example 25.00 USD", false, t.readAmount},
+	}
+	if r.noteFields(own, true) {
+		return
+	}
+	pairs, ok := r.pairs(n, "a reward")
+	if !ok {
+		return
 	}
 	attributes := []byte{'{'}
 	for _, pair := range pairs {
@@ -253,6 +263,9 @@ func (t *RewardTerms) read(r *reader, n ast.Node) {
 }
 
 func (t *RewardTerms) readAmount(r *reader, n ast.Node) {
+	if r.note(anyText) {
+		return
+	}
 	s, _ := scalar(n)
 	a, err := ParseAmount(s)
 	if err != nil {

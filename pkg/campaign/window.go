@@ -26,6 +26,9 @@ func (w *window) field() field {
 }
 
 func (w *window) read(r *reader, n ast.Node) {
+	if r.note(anyText) {
+		return
+	}
 	s, _ := scalar(n)
 	if number, unit, ok := strings.Cut(s, " "); ok && (unit == "days" || unit == "day") {
 		if days, err := strconv.Atoi(number); err == nil && days >= 1 && days <= maxWindow {

@@ -40,6 +40,9 @@ type reader struct {
 	twice    map[[2]int]bool // the places of keys that stand there twice
 	mistakes Mistakes
 	warnings Mistakes // what is right and surely not meant
+
+	schema     schema // what is described instead of read; nil where a file is read
+	references bool   // a value can be a parameter's, in a schema
 }
 
 // field declares one key of a mapping: what it is called, what it is for, and how its value is read.
@@ -292,6 +295,9 @@ func (r *reader) pairs(n ast.Node, what string) ([]*ast.MappingValueNode, bool) 
 
 // fields reads a mapping by its declaration. Unknown keys are mistakes; so are required ones that are missing.
 func (r *reader) fields(n ast.Node, what string, fields []field) {
+	if r.noteFields(fields, false) {
+		return
+	}
 	pairs, ok := r.pairs(n, what)
 	if !ok {
 		return
@@ -491,6 +497,9 @@ func scalar(n ast.Node) (string, bool) {
 // text reads a non-empty string.
 func text(to *string) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
+		if r.note(anyText) {
+			return
+		}
 		s, ok := scalar(n)
 		switch {
 		case !ok:
@@ -506,6 +515,9 @@ func text(to *string) func(*reader, ast.Node) {
 // wholeNumber reads an integer within bounds.
 func wholeNumber(to *int, least, most int) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
+		if r.note(r.orReference(schema{"type": "integer", "minimum": least, "maximum": most})) {
+			return
+		}
 		s, _ := scalar(n)
 		v, err := strconv.Atoi(s)
 		if n.Type() != ast.IntegerType || err != nil || v < least || v > most {
@@ -526,6 +538,9 @@ func wholeNumber(to *int, least, most int) func(*reader, ast.Node) {
 // yesOrNo reads true or false.
 func yesOrNo(to *bool) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
+		if r.note(r.orReference(schema{"type": "boolean"})) {
+			return
+		}
 		b, ok := n.(*ast.BoolNode)
 		if !ok {
 			r.wrong(n, "write true or false, not %s", describe(n))
@@ -538,6 +553,9 @@ func yesOrNo(to *bool) func(*reader, ast.Node) {
 // oneOf reads one of a few words.
 func oneOf(to *string, words ...string) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
+		if r.note(r.wordsSchema(words)) {
+			return
+		}
 		s, _ := scalar(n)
 		if slices.Contains(words, s) {
 			*to = s
@@ -554,6 +572,9 @@ func oneOf(to *string, words ...string) func(*reader, ast.Node) {
 // words reads a string or a list of strings.
 func words(to *[]string) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
+		if r.note(oneOrList(anyText)) {
+			return
+		}
 		list, ok := n.(*ast.SequenceNode)
 		if !ok {
 			var s string
@@ -580,6 +601,9 @@ func words(to *[]string) func(*reader, ast.Node) {
 // duration reads an exact length of time within bounds: "48h", "90m", "2 days" (of 24 hours).
 func duration(to *time.Duration, most time.Duration) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
+		if r.note(anyText) {
+			return
+		}
 		s, _ := scalar(n)
 		d, err := parseDuration(s)
 		switch {
