@@ -39,6 +39,7 @@ type predicate struct {
 	source  string
 	program cel.Program
 	native  nativeCondition // nil where the condition's form is not one that is compiled
+	shape   *shape          // what is known of its form; nil where nothing is
 	event   bool            // it looks at the event
 	user    bool            // it looks at the user
 }
@@ -152,7 +153,8 @@ func compilePredicate(source string) (*predicate, []exprError) {
 	if out := checked.OutputType(); !out.IsExactType(types.BoolType) && !out.IsExactType(types.DynType) {
 		return nil, []exprError{{1, 1, fmt.Sprintf("a condition must be true or false, this is %s: compare it with something", celType(out.String()))}}
 	}
-	p := &predicate{source: source, program: program, native: compileNative(shapeOf(checked.NativeRep().Expr()))}
+	s := shapeOf(checked.NativeRep(), checked.NativeRep().Expr())
+	p := &predicate{source: source, program: program, native: compileNative(s), shape: s}
 	p.event, p.user = looksAt(checked, "event"), looksAt(checked, "user")
 	return p, nil
 }
@@ -174,6 +176,7 @@ type valueExpression struct {
 	source  string
 	program cel.Program
 	native  nativeValue // nil where it is more than a field
+	path    []string    // the field; nil where it is more
 	user    bool
 }
 
@@ -184,8 +187,8 @@ func compileValueExpression(source string) (*valueExpression, []exprError) {
 		return nil, mistakes
 	}
 	v := &valueExpression{source: source, program: program, user: looksAt(checked, "user")}
-	if s := shapeOf(checked.NativeRep().Expr()); s != nil && s.operator == opField {
-		v.native = compileValue(s)
+	if s := shapeOf(checked.NativeRep(), checked.NativeRep().Expr()); s != nil && s.operator == opField {
+		v.native, v.path = compileValue(s), s.path
 	}
 	return v, nil
 }
@@ -264,8 +267,18 @@ var operators = map[string]operator{
 	overloads.Contains:   opContains,
 }
 
-// shapeOf translates a checked expression for compileNative, or returns nil if it has a form that is not compiled.
-func shapeOf(e ast.Expr) *shape {
+// shapeOf translates a checked expression for compileNative, or returns nil if it has a form that is not compiled. Of `!`, `&&` and `||`
+// the operands alone may be nil: one that is known can say what such an expression never is.
+func shapeOf(checked *ast.AST, e ast.Expr) *shape {
+	s := formOf(checked, e)
+	if s != nil {
+		at := checked.SourceInfo().GetStartLocation(e.ID())
+		s.line, s.column = max(1, at.Line()), max(1, at.Column()+1)
+	}
+	return s
+}
+
+func formOf(checked *ast.AST, e ast.Expr) *shape {
 	switch e.Kind() {
 	case ast.LiteralKind:
 		return literalShape(e.AsLiteral())
@@ -279,13 +292,13 @@ func shapeOf(e ast.Expr) *shape {
 		}
 		return &shape{operator: opField, path: path}
 	case ast.CallKind:
-		return callShape(e.AsCall())
+		return callShape(checked, e.AsCall())
 	default:
 		return nil
 	}
 }
 
-func callShape(call ast.CallExpr) *shape {
+func callShape(checked *ast.AST, call ast.CallExpr) *shape {
 	operator, ok := operators[call.FunctionName()]
 	if !ok {
 		return nil
@@ -301,8 +314,8 @@ func callShape(call ast.CallExpr) *shape {
 	}
 	s := &shape{operator: operator}
 	for _, operand := range operands {
-		arg := shapeOf(operand)
-		if arg == nil {
+		arg := shapeOf(checked, operand)
+		if arg == nil && operator != opNot && operator != opAnd && operator != opOr {
 			return nil
 		}
 		s.args = append(s.args, arg)

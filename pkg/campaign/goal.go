@@ -183,6 +183,7 @@ func (g *goalReader) leaf(r *reader, n ast.Node, per unit, k leafKind) part {
 		g.goal.waits = g.goal.waits || l.waits
 	}
 	g.goal.leaves = append(g.goal.leaves, l)
+	r.leaves = append(r.leaves, n)
 	return l
 }
 

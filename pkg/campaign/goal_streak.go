@@ -85,6 +85,9 @@ func (k *streak) readOn(r *reader, n ast.Node) {
 			r.wrong(n, "`%s` is no weekday: write some of %s", name, strings.Join(weekdays[:], ", "))
 			continue
 		}
+		if k.on[i] {
+			r.doubt(n, "`%s` stands in `on` twice: take it out, or write the weekday that is meant", name)
+		}
 		k.on[i] = true
 	}
 }

@@ -21,6 +21,7 @@ type Set struct {
 	watching  []*Campaign   // those with a `none`, by id
 	lateness  time.Duration // the largest of any campaign: how long events are remembered (E3)
 	raises    raises        // of lateness
+	warnings  Mistakes      // of the menu and the sponsors' files
 }
 
 // ErrNoCampaign means that a directory has no campaign that could be in force.
@@ -62,6 +63,7 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 			l.mistakes = append(l.mistakes, wrong...)
 			if l.claimIn(name, src, d.id) {
 				l.menu[d.id] = d
+				l.warnings = append(l.warnings, d.warnings...)
 			}
 		default:
 			c, wrong := Parse(name, src)
@@ -80,13 +82,18 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 	if len(l.campaigns) == 0 {
 		return nil, fmt.Errorf("%w in %s: a campaign is a file that ends in .yaml, and one with `parameters` is in force where a sponsor's file orders it", ErrNoCampaign, dir)
 	}
-	return NewSet(l.campaigns)
+	set, err := NewSet(l.campaigns)
+	if set != nil {
+		set.warnings = l.warnings
+	}
+	return set, err
 }
 
 // loading is a directory that is being read.
 type loading struct {
 	campaigns []*Campaign
 	mistakes  Mistakes
+	warnings  Mistakes          // of the menu and the sponsors' files
 	files     map[string]string // id to file, of campaigns and dishes
 	menu      map[string]*dish  // by id
 }
@@ -182,10 +189,12 @@ func (s *Set) Campaigns() []*Campaign { return slices.Clone(s.campaigns) }
 
 // Warnings are what is right in the campaigns in force and surely not meant (L4).
 func (s *Set) Warnings() Mistakes {
-	var all Mistakes
+	all := slices.Clone(s.warnings)
 	for _, c := range s.campaigns {
 		all = append(all, c.warnings...)
 	}
+	all.sort()
+	slices.SortStableFunc(all, func(a, b Mistake) int { return strings.Compare(a.File, b.File) })
 	return all
 }
 

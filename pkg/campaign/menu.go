@@ -25,6 +25,7 @@ type dish struct {
 	id         string
 	parameters []parameter // as declared
 	broken     bool        // it has mistakes: who orders it is not told again
+	warnings   Mistakes    // of what is doubtful whatever a sponsor chooses
 }
 
 // parameter is one that a sponsor may set.
@@ -135,9 +136,31 @@ func parseDish(file string, src []byte) (*dish, Mistakes) {
 	for _, p := range d.parameters {
 		defaults[p.name] = p.value
 	}
-	_, mistakes := d.parse(defaults)
-	d.broken = mistakes != nil
+	c, mistakes := d.parse(defaults)
+	if d.broken = mistakes != nil; !d.broken {
+		d.warnings = d.whateverIsChosen(defaults, c.warnings)
+	}
 	return d, mistakes
+}
+
+// whateverIsChosen are those of the warnings that stay with other values of the parameters: what a sponsor can change may be meant.
+func (d *dish) whateverIsChosen(defaults map[string]string, warnings Mistakes) Mistakes {
+	const most = 100
+	tried := 0
+	for _, p := range d.parameters {
+		for _, v := range append([]string{p.least, p.most}, p.oneOf...) {
+			if v == "" || len(warnings) == 0 || tried == most {
+				continue
+			}
+			tried++
+			values := maps.Clone(defaults)
+			values[p.name] = v
+			if c, mistakes := d.parse(values); mistakes == nil {
+				warnings = slices.DeleteFunc(warnings, func(w Mistake) bool { return !slices.Contains(c.warnings, w) })
+			}
+		}
+	}
+	return warnings
 }
 
 func (d *dish) readParameters(r *reader, n ast.Node) {
@@ -369,9 +392,10 @@ func (l *loading) parseOrder(file string, src []byte) {
 		l.mistakes = append(l.mistakes, r.mistakes...)
 		return
 	}
-	if len(campaigns) > 0 {
-		campaigns[0].warnings = append(campaigns[0].warnings, r.warnings...)
+	for _, c := range r.conditions {
+		r.doubtCondition(c, nil)
 	}
+	l.warnings = append(l.warnings, r.warnings...)
 	l.campaigns = append(l.campaigns, campaigns...)
 }
 
@@ -480,6 +504,8 @@ func (l *loading) ordered(r *reader, o *order, item *orderItem, sound bool) *Cam
 		r.wrong(item.useAt, "%v", err)
 		return nil
 	}
+	c.warnings = nil // the dish's are told once; what the sponsor's numbers and dates make of the goal is the order's
+	c.doubtTime(r, func(int) ast.Node { return item.useAt })
 	return c
 }
 

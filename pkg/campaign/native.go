@@ -16,7 +16,9 @@ type shape struct {
 	operator operator
 	literal  operand
 	path     []string // of opField and opHas, from "event" or "user"
-	args     []*shape
+	args     []*shape // nil in the place of an operand of opNot, opAnd or opOr that is of no such form
+
+	line, column int // where it stands in the expression, from 1
 }
 
 type operator uint8

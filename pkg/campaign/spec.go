@@ -72,6 +72,7 @@ func Parse(file string, src []byte) (*Campaign, Mistakes) {
 		r.mistakes.sort()
 		return nil, r.mistakes
 	}
+	c.doubt(r, n)
 	if c.Title == "" {
 		c.Title = c.ID
 	}
@@ -129,9 +130,6 @@ func (c *Campaign) checkGoal(r *reader, n, rewards ast.Node) {
 	if c.goal == nil || c.goal.root == nil {
 		return
 	}
-	if c.Ends != math.MaxInt64 && c.Ends > c.Starts {
-		c.checkTime(r, n)
-	}
 	if rewards != nil && len(c.Rewards) != c.goal.tiers {
 		r.wrong(rewards, "the goal has %d and `reward` lists %d: write one reward for each number of the goal", c.goal.tiers, len(c.Rewards))
 	}
@@ -156,23 +154,6 @@ func (c *Campaign) checkNone(r *reader, n ast.Node) {
 	}
 	if c.eligible != nil && c.eligible.event {
 		r.wrong(n, "a `none` is decided at the end of its period, when there is no event: `eligible` may look at `user` only")
-	}
-}
-
-// checkTime warns of goals that take longer than the campaign lasts.
-func (c *Campaign) checkTime(r *reader, n ast.Node) {
-	const moreDays = 2 // a user's days can begin and end elsewhere on the globe
-	days := int((c.Ends-c.Starts)/int64(24*time.Hour)) + moreDays
-	for _, l := range c.goal.leaves {
-		k, ok := l.kind.(*streak)
-		if !ok || len(k.hits) == 0 {
-			continue
-		}
-		longest := k.hits[len(k.hits)-1]
-		first := k.unit.of(c.zone.at(c.Starts).day)
-		if last := k.unit.of(c.zone.at(c.Starts).day + Day(days)); int64(last-first)+1 < int64(longest) { //nolint:gosec // the years that a date can have
-			r.doubt(n, "the streak of %d %ss can't be reached: the campaign lasts only %d days", longest, unitNames[k.unit], days-moreDays)
-		}
 	}
 }
 
@@ -355,9 +336,8 @@ func expression[E any](to *E, compile func(string) (E, []exprError)) func(*reade
 			line, column := r.inside(n, m.Line, m.Column)
 			r.add(line, column, "%s", m.Message)
 		}
-		if p, ok := any(e).(*predicate); ok && p != nil && p.constant() {
-			holds, err := p.eval(&scope{event: &Event{}})
-			r.doubt(n, "this is always %t, whatever the event: look at a field of `event` or `user`", holds && err == nil)
+		if p, ok := any(e).(*predicate); ok && p != nil {
+			r.conditions = append(r.conditions, conditionAt{p, n})
 		}
 		*to = e
 	}

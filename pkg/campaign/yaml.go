@@ -41,6 +41,10 @@ type reader struct {
 	mistakes Mistakes
 	warnings Mistakes // what is right and surely not meant
 
+	conditions []conditionAt // what warnings need to know: the conditions, where the goal's leaves stand, and how often conditions were tried
+	leaves     []ast.Node
+	trials     int
+
 	schema     schema // what is described instead of read; nil where a file is read
 	references bool   // a value can be a parameter's, in a schema
 }

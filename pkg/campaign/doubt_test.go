@@ -1,0 +1,149 @@
+package campaign
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// What somebody could mean is not doubted: a warning that is wrong is worse than one that is missing.
+func TestL4WhatCouldBeMeantIsNotDoubted(t *testing.T) {
+	f := func(text string) {
+		t.Helper()
+		c, mistakes := Parse("c.yaml", []byte(withTheRest(text)))
+		if mistakes != nil {
+			t.Errorf("%s\n%v", text, mistakes)
+			return
+		}
+		if len(c.warnings) > 0 {
+			t.Errorf("%s\n%v", text, c.warnings)
+		}
+	}
+	where := func(condition string) {
+		t.Helper()
+		f("goal: {count: 3, of: [hit, miss], where: '" + condition + "'}\n")
+	}
+	const two = "reward: [{kind: points, points: 5}, {kind: points, points: 5}]\n"
+	f("starts: 2026-01-01\nends: 2026-02-01\ngoal: {streak: 31, of: hit}\n")
+	f("starts: 2026-01-01T00:00:00-05:00\nends: 2026-01-08T00:00:00-05:00\ntimezone: America/New_York\nday_starts: 04:00\ngoal: {streak: 7, of: hit}\n")
+	f("starts: 2026-01-01\nends: 2026-01-03\ngoal: {count: 100, of: hit, per: year}\n")
+	f("starts: 2026-01-01\nends: 2026-01-03\ngoal: {count: 2, of: hit, within: 30 days}\n")
+	f("starts: 2026-01-01\nends: 2026-02-01\ngoal: {streak: 20, of: hit, forgive: 100}\n") // twenty days, in a row or not
+	f("goal: {streak: [1, 3], of: hit, forgive: 1}\nreward: [{kind: points, points: 5}, {kind: points, points: 9}]\n")
+	f("lateness: 1m\n")
+	f("repeat: always\n")
+	f("repeat: always\nlimits: {per_user: 3}\n")
+	f("limits: {per_user: 1}\n")
+	f("limits: {per_user: 2}\ngoal: {count: [1, 2], of: hit}\n" + two) // the same points for going on
+	f("goal: {count: [1, 2], of: hit}\nreward: [{kind: gift_card, amount: 5.00 USD}, {kind: gift_card, amount: 5.00 USD}]\n")
+	f("goal: {distinct: 7, of: hit, value: event.weekday}\n")
+	f("goal: {distinct: 200, of: hit, value: event.date}\n")
+	f("starts: 2026-04-01\nends: 2026-07-01\ntimezone: Asia/Kolkata\ngoal: {none: claim, per: quarter}\n")
+	f("starts: 2026-01-01T04:00:00Z\nday_starts: 04:00\ngoal: {none: claim, per: month}\n")
+	f("starts: 2026-01-15\nends: 2026-02-15\ngoal: {none: claim}\n")
+	f("eligible: true\n")
+	where(`event.hour >= 0 && event.hour <= 24`)
+	where(`event.hour >= 22 || event.hour < 6`)
+	where(`event.hour in [9, 10] && event.weekday in ["mon", "tue"]`)
+	where(`event.date >= "2026-03" && event.date < "2026-04"`)
+	where(`event.date >= "2026-03-01" && event.date <= "2026-02-31" || event.data.x == 1`)
+	where(`event.type == "hit" && event.data.x > 3 || event.type == "miss" && event.data.x > 5`)
+	where(`event.type in ["hit", "miss"]`)
+	where(`event.data.x >= 0`)
+	where(`event.data.x > 5 && event.data.x < 10 && event.data.x != 7`)
+	where(`event.data.x > 5 && event.data.x < 5.5`)
+	where(`event.data.name > "a" && event.data.name < "b"`)
+	where(`event.data.name.startsWith("a") && !event.data.name.endsWith("b")`)
+	where(`has(event.data.x) || event.data.y == 1`)
+	where(`has(event.data.x) && event.data.x == 1`)
+	where(`event.data.a == event.data.b`)
+	where(`event.data.flag && !event.data.other`)
+	where(`event.data.x == null || event.data.x == 1`)
+	where(`event.data.tags.exists(t, t == "a") && !event.data.tags.exists(t, t == "b")`)
+	where(`user.timezone in ["Europe/Berlin", "UTC"] && user.plan != "gold" && user.plan != "silver"`)
+	where(`event.time >= timestamp("2026-03-01T00:00:00Z")`)
+	where(`!(event.data.x == 1) && event.data.y in ["a", 1, true, null]`)
+}
+
+// The examples are what authors begin with.
+func TestL4NoExampleIsDoubted(t *testing.T) {
+	for _, dir := range []string{"../../deploy/campaigns", "../../deploy/campaigns/healthy-habits"} {
+		set, err := Load(os.DirFS(dir), ".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := set.Warnings(); len(w) > 0 {
+			t.Errorf("%s: %v", dir, w)
+		}
+	}
+	reference, err := os.ReadFile("../../CAMPAIGNS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range strings.Split(string(reference), "```yaml\n")[1:] {
+		example, _, _ := strings.Cut(block, "```")
+		if first, _, _ := strings.Cut(example, ":"); first != "campaign" && first != "goal" || isDish([]byte(example)) {
+			continue
+		}
+		c, mistakes := Parse("CAMPAIGNS.md", []byte(withTheRest(example)))
+		if mistakes != nil {
+			t.Errorf("%s\n%v", example, mistakes)
+			continue
+		}
+		if len(c.warnings) > 0 {
+			t.Errorf("%s\n%v", example, c.warnings)
+		}
+	}
+}
+
+// What is tried of a condition covers what the engine finds: no event gives a result that was thought impossible.
+func TestL4WhatIsTriedCoversEveryEvent(t *testing.T) {
+	literal := rapid.SampledFrom([]string{`0`, `1`, `2`, `2.5`, `-1`, `"a"`, `"b"`, `"a\u0000"`, `""`, `true`, `false`, `null`})
+	field := rapid.SampledFrom([]string{"event.data.x", "event.data.y", "user.plan"})
+	operator := rapid.SampledFrom([]string{"==", "!=", "<", "<=", ">", ">="})
+	var condition func(t *rapid.T, depth int) string
+	condition = func(t *rapid.T, depth int) string {
+		most := 5
+		if depth == 0 {
+			most = 2
+		}
+		switch rapid.IntRange(0, most).Draw(t, "form") {
+		case 0:
+			return field.Draw(t, "field") + " in [" + literal.Draw(t, "a") + ", " + literal.Draw(t, "b") + "]"
+		case 1:
+			return field.Draw(t, "field")
+		case 2:
+			return field.Draw(t, "field") + " " + operator.Draw(t, "operator") + " " + literal.Draw(t, "literal")
+		case 3:
+			return "!(" + condition(t, depth-1) + ")"
+		case 4:
+			return "(" + condition(t, depth-1) + ") && (" + condition(t, depth-1) + ")"
+		}
+		return "(" + condition(t, depth-1) + ") || (" + condition(t, depth-1) + ")"
+	}
+	value := rapid.SampledFrom([]string{`0`, `1`, `2`, `2.5`, `-1`, `1.5`, `1e9`, `-7`, `"a"`, `"b"`, `"ab"`, `""`, `"z"`, `true`, `false`, `null`, `[1]`, `{}`})
+	rapid.Check(t, func(rt *rapid.T) {
+		p, mistakes := compilePredicate(condition(rt, 3))
+		if mistakes != nil {
+			return // CEL does not compare these
+		}
+		tried := (&reader{}).outcomes(p.shape, domains{strict: true})
+		var members []string
+		for _, name := range []string{"x", "y"} {
+			if rapid.Bool().Draw(rt, "has") {
+				members = append(members, `"`+name+`":`+value.Draw(rt, name))
+			}
+		}
+		s := conditionScope(t, "{"+strings.Join(members, ",")+"}", `{"plan":`+value.Draw(rt, "plan")+"}")
+		holds, err := p.interpret(s)
+		got := truthOf(holds)
+		if err != nil {
+			got = failed
+		}
+		if tried&canBe(got) == 0 {
+			rt.Errorf("%s of %v is %d, %v, and only %03b was found", p.source, members, got, err, tried)
+		}
+	})
+}
