@@ -8,15 +8,12 @@ import (
 
 // schema prints what editors complete and check files by.
 type schema struct {
-	Of string `arg:"" enum:"campaign,sponsor" help:"campaign or sponsor."`
+	Of string `arg:"" enum:"campaign,sponsor,scenarios" help:"campaign, sponsor or scenarios: which files it is of."`
 }
 
 // Run is called by main.
 func (s *schema) Run() error {
-	text := campaign.CampaignSchema()
-	if s.Of == "sponsor" {
-		text = campaign.SponsorSchema()
-	}
-	_, err := os.Stdout.Write(text)
+	of := map[string]func() []byte{"campaign": campaign.CampaignSchema, "sponsor": campaign.SponsorSchema, "scenarios": campaign.ScenariosSchema}
+	_, err := os.Stdout.Write(of[s.Of]())
 	return err
 }

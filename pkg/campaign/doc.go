@@ -30,7 +30,8 @@
 //
 // Campaigns come in through load.go, spec.go and yaml.go, which report every mistake of every file at once (mistake.go). definition.go is a
 // campaign as it travels through the log, in_force.go the campaigns of one partition as its log has told them (L1, L2), raises.go what a
-// raised lateness leaves as it was (E3).
+// raised lateness leaves as it was (E3). doubt.go and doubt_condition.go warn of what is right and surely not meant; schema.go describes
+// files to editors.
 //
 // # Using it
 //

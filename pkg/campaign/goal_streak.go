@@ -47,7 +47,7 @@ func (k *streak) readLeast(r *reader, n ast.Node) {
 	events := 0
 	number := wholeNumber(&events, 1, math.MaxInt32)
 	if r.schema != nil {
-		r.note(schema{"anyOf": []schema{r.describing(func() { number(r, nil) }), r.describing(func() { k.readLeastSum(r, nil) })}})
+		r.noteDefault(schema{"anyOf": []schema{r.describing(func() { number(r, nil) }), r.describing(func() { k.readLeastSum(r, nil) })}}, k.least)
 		return
 	}
 	if n.Type() == ast.IntegerType {
@@ -73,7 +73,7 @@ func (k *streak) readLeastSum(r *reader, n ast.Node) {
 }
 
 func (k *streak) readOn(r *reader, n ast.Node) {
-	if r.note(oneOrList(r.wordsSchema(weekdays[:]))) {
+	if r.noteDefault(oneOrList(r.wordsSchema(weekdays[:])), weekdays[:]) {
 		return
 	}
 	k.on = [7]bool{}

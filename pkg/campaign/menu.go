@@ -174,7 +174,7 @@ func (d *dish) readParameters(r *reader, n ast.Node) {
 }
 
 func noteParameters(r *reader) {
-	r.note(schema{"type": "object", "additionalProperties": r.describing(func() { new(parameter).read(r, nil) })})
+	r.noteMapping(new(parameter).read)
 }
 
 func (p *parameter) read(r *reader, n ast.Node) {
@@ -420,7 +420,7 @@ func readOrderItem(r *reader, n ast.Node) orderItem {
 	r.fields(n, "an order", []field{
 		{"use", "the id of a campaign with parameters", true, func(r *reader, n ast.Node) { item.useAt = n; text(&item.use)(r, n) }},
 		{"set", "its parameters, where they are not to be the defaults", false, func(r *reader, n ast.Node) {
-			if r.note(schema{"type": "object", "additionalProperties": anyText}) {
+			if r.noteMapping(text(new(string))) {
 				return
 			}
 			pairs, _ := r.pairs(n, "`set`")

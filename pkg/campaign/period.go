@@ -94,7 +94,7 @@ func (u unit) key(p period) string {
 // readUnit reads a civil period's name.
 func readUnit(to *unit) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
-		name := ""
+		name := unitNames[*to]
 		oneOf(&name, unitNames[perDay:]...)(r, n)
 		for u := perDay; u <= perYear; u++ {
 			if unitNames[u] == name {

@@ -107,22 +107,27 @@ func ParseScenarios(file string, src []byte) ([]Scenario, Mistakes) {
 	r := &reader{file: file}
 	var scenarios []Scenario
 	if n := r.document(src); n != nil {
-		r.fields(n, "a file of scenarios", []field{
-			{"scenarios", "the list of scenarios", true, func(r *reader, n ast.Node) {
-				r.items(n, "scenarios", func(item ast.Node) {
-					line, _ := place(item)
-					s := Scenario{File: file, Line: line, zone: loadZone("UTC")}
-					s.read(r, item)
-					scenarios = append(scenarios, s)
-				})
-			}},
-		})
+		scenarios = readScenarios(r, n)
 	}
 	if len(r.mistakes) > 0 {
 		r.mistakes.sort()
 		return nil, r.mistakes
 	}
 	return scenarios, nil
+}
+
+func readScenarios(r *reader, n ast.Node) (scenarios []Scenario) {
+	r.fields(n, "a file of scenarios", []field{
+		{"scenarios", "the list of scenarios", true, func(r *reader, n ast.Node) {
+			r.items(n, "scenarios", func(item ast.Node) {
+				line, _ := place(item)
+				s := Scenario{File: r.file, Line: line, zone: loadZone("UTC")}
+				s.read(r, item)
+				scenarios = append(scenarios, s)
+			})
+		}},
+	})
+	return scenarios
 }
 
 // items reads a list.
@@ -150,11 +155,11 @@ func (s *Scenario) read(r *reader, n ast.Node) {
 		{"scenario", "what it shows, in a sentence", true, text(&s.Name)},
 		{"timezone", "where local times are, for example Europe/Berlin; default UTC", false, zoneField(&s.zone)},
 		{"users", "what is known of users: their `timezone`, and any attribute", false, s.readUsers},
-		{"events", "what users do, in the order of arrival", true, later(&events)},
+		{"events", "what users do, in the order of arrival", true, laterList(&events, func(r *reader) { s.readEvent(r, nil) })},
 		{"order", "`any` where the events are to arrive in every order, at most 6 of them; else `given`", false, oneOf(&order, "given", "any")},
 		{"until", "to when time passes after the last event, for example 2026-04-01 00:00, so that periods and campaigns close", false, later(&until)},
-		{"rewards", "all rewards that are to be issued; `[]` for none", true, later(&rewards)},
-		{"outcomes", "all other outcomes, `failed` and `withdrawn`, that there are to be; `[]` for none", false, later(&outcomes)},
+		{"rewards", "all rewards that are to be issued; `[]` for none", true, laterList(&rewards, func(r *reader) { s.readReward(r, nil) })},
+		{"outcomes", "all other outcomes, `failed` and `withdrawn`, that there are to be; `[]` for none", false, laterList(&outcomes, func(r *reader) { s.readOutcome(r, nil) })},
 	})
 	if events != nil {
 		r.items(events, "events", func(item ast.Node) { s.readEvent(r, item) })
@@ -182,9 +187,17 @@ func later(to *ast.Node) func(*reader, ast.Node) {
 	return described(func(r *reader) { r.note(anyText) }, func(_ *reader, n ast.Node) { *to = n })
 }
 
+// laterList does so for a list; item describes one of its items.
+func laterList(to *ast.Node, item func(*reader)) func(*reader, ast.Node) {
+	return described(func(r *reader) { r.items(nil, "", func(ast.Node) { item(r) }) }, func(_ *reader, n ast.Node) { *to = n })
+}
+
 func zoneField(to **zone) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
 		if r.note(anyText) {
+			if *to != nil {
+				r.note(schema{"default": (*to).name})
+			}
 			return
 		}
 		s, _ := scalar(n)
@@ -198,6 +211,11 @@ func zoneField(to **zone) func(*reader, ast.Node) {
 }
 
 func (s *Scenario) readUsers(r *reader, n ast.Node) {
+	if r.noteMapping(func(r *reader, _ ast.Node) {
+		r.noteFields("a user", []field{{"timezone", "where the user is", false, zoneField(new(*zone))}}, true)
+	}) {
+		return
+	}
 	pairs, _ := r.pairs(n, "`users`")
 	for _, pair := range pairs {
 		u := scenarioUser{id: keyOf(pair)}
@@ -220,21 +238,24 @@ func (s *Scenario) readUsers(r *reader, n ast.Node) {
 }
 
 func (s *Scenario) readEvent(r *reader, n ast.Node) {
-	e := scenarioEvent{source: "/scenario", id: fmt.Sprintf("event-%d", len(s.events)+1)}
+	e := scenarioEvent{source: "/scenario"}
 	e.line, _ = place(n)
 	var at, arrives ast.Node
 	r.fields(n, "an event", []field{
-		{"at", "when it happens, for example 2026-03-01 20:00 (local time)", true, func(_ *reader, n ast.Node) { at = n }},
-		{"arrives", "when it arrives, where that is later", false, func(_ *reader, n ast.Node) { arrives = n }},
+		{"at", "when it happens, for example 2026-03-01 20:00 (local time)", true, later(&at)},
+		{"arrives", "when it arrives, where that is later", false, later(&arrives)},
 		{"user", "whose it is", true, text(&e.user)},
 		{"type", "its type", true, text(&e.kind)},
-		{"data", "what it says", false, func(r *reader, n ast.Node) { e.data = r.appendJSON(nil, n, 1) }},
+		{"data", "what it says", false, described(func(*reader) {}, func(r *reader, n ast.Node) { e.data = r.appendJSON(nil, n, 1) })},
 		{"id", "its id, where two events are to have the same", false, text(&e.id)},
 		{"source", "its source", false, text(&e.source)},
 		{"expect", "the decision, for example too_late; where several campaigns look at it, `campaign: decision`", false, e.readExpect},
 	})
 	if at == nil {
 		return
+	}
+	if e.id == "" {
+		e.id = fmt.Sprintf("event-%d", len(s.events)+1)
 	}
 	z := s.zoneOf(e.user)
 	e.time, e.told = r.localTime(at, z)
@@ -267,14 +288,21 @@ func (e *scenarioEvent) readExpect(r *reader, n ast.Node) {
 	for _, d := range Decisions() {
 		names = append(names, d.String())
 	}
+	decision := oneOf(&e.expect, names...)
+	if r.schema != nil {
+		r.note(schema{"anyOf": []schema{
+			r.describing(func() { decision(r, nil) }), r.describing(func() { r.noteMapping(decision) }),
+		}})
+		return
+	}
 	if _, ok := scalar(n); ok {
-		oneOf(&e.expect, names...)(r, n)
+		decision(r, n)
 		return
 	}
 	pairs, _ := r.pairs(n, "`expect`")
 	for _, pair := range pairs {
 		e.expectIn = keyOf(pair)
-		oneOf(&e.expect, names...)(r, pair.Value)
+		decision(r, pair.Value)
 	}
 }
 
@@ -282,7 +310,7 @@ func (s *Scenario) readReward(r *reader, n ast.Node) {
 	e := expectedReward{}
 	e.line, _ = place(n)
 	var at ast.Node
-	r.fields(n, "a reward", []field{
+	r.fields(n, "an expected reward", []field{
 		{"user", "who gets it", true, text(&e.user)},
 		{"campaign", "the campaign's id", true, text(&e.campaign)},
 		{"cycle", "its ordinal or period, where that matters", false, text(&e.cycle)},

@@ -10,8 +10,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// The JSON Schemas of campaign files and sponsors' files are made by the functions that read them: a reader with a schema is told what it
-// could read, without a file, so that no key is declared twice. A schema is never stricter than the loader. It is laxer where it can't say what is
+// The JSON Schemas of campaign files, sponsors' files and files of scenarios are made by the functions that read them: a reader with a schema is
+// told what it could read, without a file, so that no key is declared twice. A default is what stands in a variable before it is read. A schema is never stricter than the loader. It is laxer where it can't say what is
 // asked for: dates, amounts and CEL are texts to it.
 
 // schema is a JSON Schema.
@@ -31,7 +31,7 @@ const parameterRef = `\$\{`
 // CampaignSchema is the JSON Schema of campaign files.
 func CampaignSchema() []byte {
 	r := &reader{references: true}
-	root := r.describing(func() { new(Campaign).read(r, nil) })
+	root := r.describing(func() { newCampaign().read(r, nil) })
 	var goals []schema
 	for _, k := range kinds {
 		goals = append(goals, r.describing(func() { k.read(r, nil, &goalReader{goal: &goal{}}) }))
@@ -44,6 +44,12 @@ func CampaignSchema() []byte {
 func SponsorSchema() []byte {
 	r := &reader{}
 	return r.describing(func() { new(order).read(r, nil) }).document("A sponsor's file of Stampede")
+}
+
+// ScenariosSchema is the JSON Schema of files of scenarios.
+func ScenariosSchema() []byte {
+	r := &reader{}
+	return r.describing(func() { readScenarios(r, nil) }).document("Scenarios of Stampede")
 }
 
 func (s schema) document(title string) []byte {
@@ -76,6 +82,19 @@ func (r *reader) note(s schema) bool {
 	return true
 }
 
+// noteDefault notes what is read, and what holds where nothing is written; an empty text is no default.
+func (r *reader) noteDefault(s schema, value any) bool {
+	if value != "" {
+		r.note(schema{"default": value})
+	}
+	return r.note(s)
+}
+
+// noteMapping notes a mapping whose keys are the author's.
+func (r *reader) noteMapping(read func(*reader, ast.Node)) bool {
+	return r.schema != nil && r.note(schema{"type": "object", "additionalProperties": r.describing(func() { read(r, nil) })})
+}
+
 // orReference is a value in whose place a dish can have a reference.
 func (r *reader) orReference(s schema) schema {
 	if !r.references {
@@ -103,7 +122,7 @@ func (r *reader) wordsSchema(words []string) schema {
 }
 
 // noteFields notes a mapping by its declaration; open is one that can have any other key.
-func (r *reader) noteFields(fields []field, open bool) bool {
+func (r *reader) noteFields(what string, fields []field, open bool) bool {
 	if r.schema == nil {
 		return false
 	}
@@ -111,12 +130,15 @@ func (r *reader) noteFields(fields []field, open bool) bool {
 	for _, f := range fields {
 		s := r.describing(func() { f.read(r, nil) })
 		s["description"] = f.doc
+		if f.required {
+			delete(s, "default")
+		}
 		properties[f.key] = s
 		if f.required {
 			required = append(required, f.key)
 		}
 	}
-	s := schema{"type": "object", "properties": properties, "additionalProperties": open}
+	s := schema{"title": what, "type": "object", "properties": properties, "additionalProperties": open}
 	if len(required) > 0 {
 		s["required"] = required
 	}

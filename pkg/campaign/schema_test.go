@@ -3,15 +3,19 @@ package campaign
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"pgregory.net/rapid"
 )
 
 func compiledSchema(t *testing.T, text []byte) *jsonschema.Schema {
@@ -42,7 +46,7 @@ func validate(t *testing.T, s *jsonschema.Schema, src string) error {
 }
 
 func TestSchemaFilesAreWhatTheLoaderReads(t *testing.T) {
-	for name, got := range map[string][]byte{"campaign": CampaignSchema(), "sponsor": SponsorSchema()} {
+	for name, got := range map[string][]byte{"campaign": CampaignSchema(), "sponsor": SponsorSchema(), "scenarios": ScenariosSchema()} {
 		file := "../../deploy/schema/" + name + ".schema.json"
 		if *rewrite {
 			if err := os.WriteFile(file, got, 0o644); err != nil {
@@ -60,7 +64,7 @@ func TestSchemaFilesAreWhatTheLoaderReads(t *testing.T) {
 }
 
 func TestSchemaTakesWhatIsRight(t *testing.T) {
-	campaigns, sponsors := compiledSchema(t, CampaignSchema()), compiledSchema(t, SponsorSchema())
+	campaigns, sponsors, scenarios := compiledSchema(t, CampaignSchema()), compiledSchema(t, SponsorSchema()), compiledSchema(t, ScenariosSchema())
 	const head = "campaign: c\nversion: 1\nstarts: 2026-01-01\n"
 	files := []string{
 		head + "repeat: |\n  always\nday_starts: 04:00\nlateness: 0\ngoal: {event: 5}\nreward: {kind: 7, any: [thing]}\non_change: restart\n",
@@ -77,9 +81,6 @@ func TestSchemaTakesWhatIsRight(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range names {
-			if ScenarioFile(name) {
-				continue
-			}
 			src, err := os.ReadFile(name)
 			if err != nil {
 				t.Fatal(err)
@@ -94,7 +95,7 @@ func TestSchemaTakesWhatIsRight(t *testing.T) {
 	for _, block := range strings.Split(string(reference), "```yaml\n")[1:] {
 		example, _, _ := strings.Cut(block, "```")
 		switch first, _, _ := strings.Cut(example, ":"); first {
-		case "campaign", "sponsor":
+		case "campaign", "sponsor", "scenarios":
 			files = append(files, example)
 		case "goal":
 			files = append(files, head+"reward: {kind: points}\n"+example)
@@ -105,13 +106,177 @@ func TestSchemaTakesWhatIsRight(t *testing.T) {
 	}
 	for _, src := range files {
 		s := campaigns
-		if isOrder([]byte(src)) {
+		switch {
+		case isOrder([]byte(src)):
 			s = sponsors
+		case isScenarios(src):
+			s = scenarios
 		}
 		if err := validate(t, s, src); err != nil {
 			t.Errorf("%s\n%v", src, err)
 		}
 	}
+}
+
+func isScenarios(src string) bool { return topKey("scenarios").MatchString(src) }
+
+// The commands' transcripts have campaigns of all sorts: what the loader takes, the schema takes.
+func TestSchemaTakesWhatTheLoaderTakes(t *testing.T) {
+	campaigns, scenarios := compiledSchema(t, CampaignSchema()), compiledSchema(t, ScenariosSchema())
+	archives, err := filepath.Glob("../../cmd/*/testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mistakes, err := filepath.Glob("testdata/mistakes/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	for _, name := range append(archives, mistakes...) {
+		archive, err := txtar.ParseFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range archive.Files {
+			file, text := f.Name, string(f.Data)
+			if plain, ok := strings.CutSuffix(file, theRest); ok {
+				file, text = plain, withTheRest(text)
+			}
+			s, wrong := campaigns, Mistakes(nil)
+			switch {
+			case !strings.HasSuffix(file, ".yaml") || isOrder([]byte(text)):
+				continue
+			case isScenarios(text):
+				s = scenarios
+				_, wrong = ParseScenarios(file, []byte(text))
+			case isDish([]byte(text)):
+				_, wrong = parseDish(file, []byte(text))
+			default:
+				_, wrong = Parse(file, []byte(text))
+			}
+			if wrong != nil {
+				continue
+			}
+			taken++
+			if err := validate(t, s, text); err != nil {
+				t.Errorf("%s: %s\n%s\n%v", name, f.Name, text, err)
+			}
+		}
+	}
+	if taken < 80 {
+		t.Errorf("only %d files", taken)
+	}
+}
+
+// What the schema refuses the loader refuses, too: examples are changed at random.
+func TestSchemaIsNeverStricterThanTheLoader(t *testing.T) {
+	const head = "campaign: c\nversion: 1\nstarts: 2026-01-01\nreward: {kind: points}\n"
+	campaigns, sponsors, scenarios := compiledSchema(t, CampaignSchema()), compiledSchema(t, SponsorSchema()), compiledSchema(t, ScenariosSchema())
+	reference, err := os.ReadFile("../../CAMPAIGNS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	menu := map[string]*dish{}
+	var examples []string
+	for _, block := range strings.Split(string(reference), "```yaml\n")[1:] {
+		example, _, _ := strings.Cut(block, "```")
+		if strings.HasPrefix(example, "goal:") {
+			example = head + example
+		}
+		if isDish([]byte(example)) {
+			d, _ := parseDish("d.yaml", []byte(example))
+			menu[d.id] = d
+		}
+		examples = append(examples, example)
+	}
+	read := func(src []byte) (s *jsonschema.Schema, mistakes Mistakes) {
+		switch {
+		case isOrder(src):
+			l := loading{files: map[string]string{}, menu: menu}
+			l.parseOrder("s.yaml", src)
+			return sponsors, l.mistakes
+		case isScenarios(string(src)):
+			_, mistakes = ParseScenarios("c.test.yaml", src)
+			return scenarios, mistakes
+		case isDish(src):
+			_, mistakes = parseDish("d.yaml", src)
+		default:
+			_, mistakes = Parse("c.yaml", src)
+		}
+		return campaigns, mistakes
+	}
+	value := rapid.Map(rapid.SampledFrom([]string{
+		`0`, `1`, `5`, `-1`, `2.5`, `""`, `"5"`, `a`, `day`, `"${days}"`, `5 days`, `72h`, `25.00 USD`, `2026-01-01`, `2026-03-01 20:00`, `"04:00"`, `UTC`,
+		`mon`, `once`, `counted`, `"true"`, `event.data.x == 1`, `true`, `false`, `null`, `[]`, `[1, 2]`, `[a, b]`, `{}`, `{of: a}`, `{event: a}`,
+		`[{event: a}]`, `{kind: points}`,
+	}), func(text string) (v any) {
+		if err := yaml.Unmarshal([]byte(text), &v); err != nil {
+			panic(err)
+		}
+		return v
+	})
+	refused := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		var tree any
+		if err := yaml.Unmarshal([]byte(rapid.SampledFrom(examples).Draw(rt, "example")), &tree); err != nil {
+			rt.Fatal(err)
+		}
+		for range rapid.IntRange(1, 2).Draw(rt, "changes") {
+			tree = changed(rt, tree, value)
+		}
+		if _, ok := tree.(map[string]any); !ok {
+			return
+		}
+		src, err := yaml.Marshal(tree)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		s, mistakes := read(src)
+		if err := validate(t, s, string(src)); err != nil {
+			if refused++; len(mistakes) == 0 {
+				rt.Fatalf("the loader takes what the schema refuses:\n%s\n%v", src, err)
+			}
+		}
+	})
+	if refused == 0 {
+		t.Error("no change was one that the schema sees")
+	}
+}
+
+// changed changes one thing in a tree: a value becomes another, or a key goes, is misspelt or is new.
+func changed(t *rapid.T, tree any, value *rapid.Generator[any]) any {
+	deeper := rapid.IntRange(0, 3).Draw(t, "deeper") > 0
+	switch v := tree.(type) {
+	case map[string]any:
+		if len(v) == 0 {
+			break
+		}
+		key := rapid.SampledFrom(slices.Sorted(maps.Keys(v))).Draw(t, "key")
+		if deeper {
+			v[key] = changed(t, v[key], value)
+			return v
+		}
+		switch rapid.IntRange(0, 3).Draw(t, "change") {
+		case 0:
+			delete(v, key)
+		case 1:
+			v[key+"s"] = v[key]
+			delete(v, key)
+		case 2:
+			v["another"] = value.Draw(t, "value")
+		default:
+			v[key] = value.Draw(t, "value")
+		}
+		return v
+	case []any:
+		if len(v) == 0 || !deeper {
+			break
+		}
+		i := rapid.IntRange(0, len(v)-1).Draw(t, "item")
+		v[i] = changed(t, v[i], value)
+		return v
+	}
+	return value.Draw(t, "value")
 }
 
 func TestSchemaRefusesWhatTheLoaderRefuses(t *testing.T) {

@@ -63,7 +63,7 @@ var idForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 // Parse reads one campaign file. All its mistakes are returned at once.
 func Parse(file string, src []byte) (*Campaign, Mistakes) {
 	r := &reader{file: file}
-	c := &Campaign{Ends: math.MaxInt64, Late: defaultLateness, zone: loadZone("UTC")}
+	c := newCampaign()
 	n := r.document(src)
 	if n != nil {
 		c.read(r, n)
@@ -82,6 +82,11 @@ func Parse(file string, src []byte) (*Campaign, Mistakes) {
 	c.warnings = r.warnings
 	c.definition = Definition{Language: Language, Source: string(src)}
 	return c, nil
+}
+
+// newCampaign is one of whose file nothing has been read: what stands here are the defaults.
+func newCampaign() *Campaign {
+	return &Campaign{Ends: math.MaxInt64, Late: defaultLateness, zone: loadZone("UTC")}
 }
 
 // read reads the top of a campaign file. The dates wait until the zone is known.
@@ -165,7 +170,7 @@ func (c *Campaign) readID(r *reader, n ast.Node) {
 }
 
 func (c *Campaign) readDayStarts(r *reader, n ast.Node) {
-	if r.note(anyText) {
+	if r.noteDefault(anyText, "00:00") {
 		return
 	}
 	s, _ := scalar(n)
@@ -212,7 +217,7 @@ func (t *RewardTerms) read(r *reader, n ast.Node) {
 		{"kind", "what kind of reward it is, for example gift_card or points", true, text(&t.Kind)},
 		{"amount", "money, for example 25.00 USD", false, t.readAmount},
 	}
-	if r.noteFields(own, true) {
+	if r.noteFields("a reward", own, true) {
 		return
 	}
 	pairs, ok := r.pairs(n, "a reward")

@@ -258,6 +258,9 @@ func place(n ast.Node) (line, column int) {
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
 		n = m.Values[0].Key
 	}
+	if n == nil { // it is described, not read
+		return 0, 0
+	}
 	p := n.GetToken().Position
 	return p.Line, p.Column
 }
@@ -299,7 +302,7 @@ func (r *reader) pairs(n ast.Node, what string) ([]*ast.MappingValueNode, bool) 
 
 // fields reads a mapping by its declaration. Unknown keys are mistakes; so are required ones that are missing.
 func (r *reader) fields(n ast.Node, what string, fields []field) {
-	if r.noteFields(fields, false) {
+	if r.noteFields(what, fields, false) {
 		return
 	}
 	pairs, ok := r.pairs(n, what)
@@ -501,7 +504,7 @@ func scalar(n ast.Node) (string, bool) {
 // text reads a non-empty string.
 func text(to *string) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
-		if r.note(anyText) {
+		if r.noteDefault(anyText, *to) {
 			return
 		}
 		s, ok := scalar(n)
@@ -520,6 +523,9 @@ func text(to *string) func(*reader, ast.Node) {
 func wholeNumber(to *int, least, most int) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
 		if r.note(r.orReference(schema{"type": "integer", "minimum": least, "maximum": most})) {
+			if *to >= least {
+				r.note(schema{"default": *to})
+			}
 			return
 		}
 		s, _ := scalar(n)
@@ -542,7 +548,7 @@ func wholeNumber(to *int, least, most int) func(*reader, ast.Node) {
 // yesOrNo reads true or false.
 func yesOrNo(to *bool) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
-		if r.note(r.orReference(schema{"type": "boolean"})) {
+		if r.noteDefault(r.orReference(schema{"type": "boolean"}), *to) {
 			return
 		}
 		b, ok := n.(*ast.BoolNode)
@@ -557,7 +563,7 @@ func yesOrNo(to *bool) func(*reader, ast.Node) {
 // oneOf reads one of a few words.
 func oneOf(to *string, words ...string) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
-		if r.note(r.wordsSchema(words)) {
+		if r.noteDefault(r.wordsSchema(words), *to) {
 			return
 		}
 		s, _ := scalar(n)
@@ -605,7 +611,7 @@ func words(to *[]string) func(*reader, ast.Node) {
 // duration reads an exact length of time within bounds: "48h", "90m", "2 days" (of 24 hours).
 func duration(to *time.Duration, most time.Duration) func(*reader, ast.Node) {
 	return func(r *reader, n ast.Node) {
-		if r.note(anyText) {
+		if r.noteDefault(anyText, formatDuration(*to)) {
 			return
 		}
 		s, _ := scalar(n)
