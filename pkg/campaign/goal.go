@@ -160,6 +160,7 @@ type goalReader struct {
 	goal  *goal
 	depth int
 	per   bool // a composite above has set the period
+	full  bool // it has more parts than it may: the rest is not read
 }
 
 // leaf adds a leaf of a kind.
@@ -176,6 +177,7 @@ func (g *goalReader) leaf(r *reader, n ast.Node, per unit, k leafKind) part {
 	}
 	if len(g.goal.leaves) == maxLeaves {
 		r.wrong(n, "a goal has at most %d parts", maxLeaves)
+		g.full = true
 		return l
 	}
 	if w, ok := k.(interface{ waits() bool }); ok {

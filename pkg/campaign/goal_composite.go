@@ -52,6 +52,9 @@ func readComposite(r *reader, n ast.Node, g *goalReader, what, key string, finis
 			r.wrong(list, "the list is empty")
 		}
 		for _, item := range items.Values {
+			if g.full {
+				break
+			}
 			if p := g.read(r, item); p != nil {
 				c.parts = append(c.parts, p)
 			}

@@ -109,10 +109,18 @@ func topKey(key string) *regexp.Regexp {
 // reference is `${name}` in a dish.
 var reference = regexp.MustCompile(`\$\{([^}\n]*)\}`)
 
+// maxReferences bounds the references of one dish: each has its places looked for in its line.
+const maxReferences = 500
+
 // parseDish reads a campaign file with parameters. The campaign must be right with the defaults; all mistakes are returned.
 func parseDish(file string, src []byte) (*dish, Mistakes) {
 	r := &reader{file: file}
 	d := &dish{file: file, src: src}
+	if n := len(reference.FindAllIndex(src, maxReferences+1)); n > maxReferences {
+		d.broken = true
+		r.add(1, 1, "the file has more than %d references such as `${name}`: a campaign is a page, not a book", maxReferences)
+		return d, r.mistakes
+	}
 	// The declaration is read with every reference replaced by something of its length, so that places stay what they are.
 	blank := reference.ReplaceAllFunc(src, func(ref []byte) []byte { return bytes.Repeat([]byte("0"), len(ref)) })
 	if n := r.document(blank); n != nil {

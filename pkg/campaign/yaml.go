@@ -37,6 +37,7 @@ const (
 type reader struct {
 	file     string
 	text     []string        // its lines
+	letters  [][]rune        // the same, for whoever looks for a place
 	twice    map[[2]int]bool // the places of keys that stand there twice
 	mistakes Mistakes
 	warnings Mistakes // what is right and surely not meant
@@ -67,6 +68,9 @@ func (r *reader) document(src []byte) ast.Node {
 	r.text, r.twice = strings.Split(text, "\n"), map[[2]int]bool{}
 	if !r.readable() {
 		return nil
+	}
+	for _, line := range r.text {
+		r.letters = append(r.letters, []rune(line))
 	}
 	tokens := lexer.Tokenize(text)
 	if !r.bounded(tokens) {
@@ -419,7 +423,7 @@ func (r *reader) inside(n ast.Node, line, column int) (int, int) {
 	lines := strings.SplitAfter(text, "\n")
 	offset := utf8.RuneCountInString(strings.Join(lines[:min(line-1, len(lines))], "")) + column - 1
 	at := n.GetToken().Position
-	f := finger{lines: r.text, line: at.Line, column: at.Column}
+	f := finger{lines: r.letters, line: at.Line, column: at.Column}
 	switch n.GetToken().Type {
 	case token.SingleQuoteType, token.DoubleQuoteType:
 		f.quote = f.next()
@@ -444,7 +448,7 @@ func (r *reader) inside(n ast.Node, line, column int) (int, int) {
 
 // finger goes through a file's text.
 type finger struct {
-	lines        []string
+	lines        [][]rune
 	line, column int  // from 1
 	quote        rune // what a text stands in; 0 where in none
 }
@@ -452,7 +456,7 @@ type finger struct {
 // next takes one letter. At the end of the file it is 0.
 func (f *finger) next() rune {
 	for f.line <= len(f.lines) {
-		if letters := []rune(f.lines[f.line-1]); f.column <= len(letters) {
+		if letters := f.lines[f.line-1]; f.column <= len(letters) {
 			f.column++
 			return letters[f.column-2]
 		}
