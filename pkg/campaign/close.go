@@ -276,7 +276,7 @@ func (e *Engine) schedule(l *Ledger, clock int64) {
 		due = (floorDiv(l.seen[n-1].at+e.set.lateness.Milliseconds(), dayMs) + 1) * dayMs
 	}
 	for i := range l.progress {
-		due = min(due, e.nextOf(&l.progress[i]))
+		due = min(due, e.nextOf(&l.progress[i], clock))
 	}
 	if due != never || len(l.progress) > 0 || len(l.excused) > 0 {
 		due = min(due, (floorDiv(clock, revisit)+1)*revisit)
@@ -288,8 +288,8 @@ func (e *Engine) schedule(l *Ledger, clock int64) {
 	l.due = max(due, clock+1)
 }
 
-// nextOf is when time alone next changes a progress, Unix ms.
-func (e *Engine) nextOf(p *progress) int64 {
+// nextOf is when time alone next changes a progress, by a clock; both Unix ms.
+func (e *Engine) nextOf(p *progress, clock int64) int64 {
 	c := e.set.byKey[p.campaign]
 	if c == nil {
 		return never
@@ -306,7 +306,9 @@ func (e *Engine) nextOf(p *progress) int64 {
 				due = min(due, final+c.Late.Milliseconds())
 			}
 			if leaf.waits && leaf.per != noUnit {
-				due = min(due, c.closes(leaf.per, b.cells[j].period))
+				if closes := c.closes(leaf.per, b.cells[j].period); closes > clock { // else it is kept as what was reached
+					due = min(due, closes)
+				}
 			}
 		}
 	}

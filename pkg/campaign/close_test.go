@@ -287,3 +287,19 @@ func TestTimersAreInOrder(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A part that was reached when its own period closed stays what it is: nothing is due for it again.
+func TestWhatIsReachedByACloseIsDueOnce(t *testing.T) {
+	s := tell(t, head+"goal: {all: [{sum: 2, of: paid, value: event.data.v, per: day, net: true}, {event: hit}]}\n")
+	s.says("paid", "2026-01-05", `"v":3`)
+	fired := 0
+	for end := DayOf(2026, 3, 1).midnight().UnixMilli(); s.ledger.Due() != 0 && s.ledger.Due() < end && fired < 100; fired++ {
+		s.clock = s.ledger.Due()
+		s.note(s.engine.Fire(s.ledger, "u"))
+	}
+	if fired > 5 {
+		t.Fatalf("something was due %d times", fired)
+	}
+	s.event("2026-03-01T12:00:00Z")
+	s.rewards("1")
+}
