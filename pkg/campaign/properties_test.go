@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,10 +155,10 @@ func drawCampaign(t *rapid.T, id string) *modelCampaign {
 // drawRecords draws what users do, in the order of the clock.
 func drawRecords(t *rapid.T, campaigns []*modelCampaign) []modelRecord {
 	var records []modelRecord
-	for i := range between(t, 1, 16, "records") {
+	for i := range between(t, 1, 24, "records") {
 		r := modelRecord{
 			user: oneOfThese(t, []string{"ann", "bob"}, "user"), id: fmt.Sprintf("e%02d", i), kind: oneOfThese(t, modelKinds, "type"),
-			at: modelStart.Add(time.Duration(between(t, -48, 900, "at")) * 30 * time.Minute), v: between(t, -1, 4, "v"),
+			at: modelStart.Add(time.Duration(between(t, -48, 500, "at")) * 30 * time.Minute), v: between(t, -1, 4, "v"),
 		}
 		r.clock = r.at.Add([]time.Duration{0, 0, 0, time.Hour, 20 * time.Hour, 40 * time.Hour, 100 * time.Hour}[between(t, 0, 6, "delay")])
 		switch between(t, 0, 9, "zone is told") {
@@ -181,8 +182,14 @@ func drawRecords(t *rapid.T, campaigns []*modelCampaign) []modelRecord {
 		case 5:
 			r.kind = "login" // concerns no campaign
 		}
-		if c := campaigns[0]; c.optIn && i < 2 {
-			r.kind, r.campaign, r.dates = "stampede.enrolled", c.id, nil
+		// Without these, hardly anybody would ever be rewarded in some campaigns.
+		switch c := campaigns[0]; {
+		case c.optIn && i < 2:
+			r.kind, r.campaign, r.dates, r.timezone, r.plan = "stampede.enrolled", c.id, nil, "", ""
+		case c.eligible && i < 4 && !sometimes(t, "of no plan"):
+			r.kind, r.campaign, r.dates, r.timezone, r.plan = "stampede.profile", "", nil, "", "gold"
+			r.at = modelStart.Add(-24 * time.Hour)
+			r.clock = r.at
 		}
 		records = append(records, r)
 		if sometimes(t, "twice") {
@@ -345,4 +352,113 @@ func TestP3TheEngineAgreesWithTheModelWhateverIsBetween(t *testing.T) {
 		}
 	})
 	t.Logf("reached: %v", rare)
+}
+
+// inTimeInAnyOrder makes a world in which all that users do is in time in whatever order it arrives: what they say of themselves comes first,
+// then events at rising clocks. Nobody withdraws, because what arrives after a withdrawal does not count for the time before it (C2).
+func inTimeInAnyOrder(w *modelWorld) (controls, events []modelRecord) {
+	const late = 25 * 24 * time.Hour
+	for _, c := range w.campaigns {
+		c.late = late
+	}
+	ids := map[string]bool{}
+	for _, r := range w.records {
+		switch {
+		case ids[r.id] || r.kind == "stampede.withdrawn":
+		case strings.HasPrefix(r.kind, "stampede."):
+			controls = append(controls, r)
+		default:
+			events = append(events, r)
+		}
+		ids[r.id] = true
+	}
+	return controls, events
+}
+
+// arriving puts records in the world one after the other, and returns the rewards in the end: campaign, user, cycle and tier.
+func (w *modelWorld) arriving(t *rapid.T, controls, events []modelRecord) []string {
+	last := modelStart.Add(11 * 24 * time.Hour) // behind every event's time
+	other := *w
+	other.records = nil
+	for _, r := range slices.Concat(controls, events) {
+		last = last.Add(3 * time.Hour)
+		r.clock = last
+		other.records = append(other.records, r)
+	}
+	other.until = modelStart.Add(900 * 24 * time.Hour)
+	var rewards []string
+	for user, told := range playWorld(t, &other, disturbance{partitions: 1}).told {
+		for _, line := range told {
+			if words := strings.Fields(line); words[1] == "reward" {
+				rewards = append(rewards, user+" "+words[0]+" "+words[2])
+			}
+		}
+	}
+	slices.Sort(rewards)
+	return rewards
+}
+
+// bounded says that `limits.per_user` bounds periods: then it is what arrived first, and only the number of rewards is certain.
+func bounded(w *modelWorld) bool {
+	return slices.ContainsFunc(w.campaigns, func(c *modelCampaign) bool { return c.limit > 0 && c.eachPeriodPays() })
+}
+
+func TestP1AnyOrderAndDuplicatesGiveTheSameRewards(t *testing.T) {
+	paid := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		w := &modelWorld{campaigns: []*modelCampaign{drawCampaign(rt, "c0")}}
+		w.records = drawRecords(rt, w.campaigns)
+		controls, events := inTimeInAnyOrder(w)
+		want := w.arriving(rt, controls, events)
+		permuted := slices.Clone(events)
+		for i := range permuted {
+			j := between(rt, i, len(permuted)-1, "swaps with")
+			permuted[i], permuted[j] = permuted[j], permuted[i]
+			if sometimes(rt, "comes again") {
+				permuted = append(permuted, permuted[between(rt, 0, i, "which")])
+			}
+		}
+		got := w.arriving(rt, controls, permuted[:min(len(permuted), 2*len(events))])
+		if bounded(w) && len(got) == len(want) {
+			return
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Fatalf("another order gives other rewards (-as told +permuted):\n%s%s", w.campaigns[0].yaml(), diff)
+		}
+		paid += len(want)
+	})
+	if paid == 0 {
+		t.Error("nothing was ever paid")
+	}
+}
+
+func TestP2OneMoreEventTakesNoRewardAway(t *testing.T) {
+	paid, more := 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		w := &modelWorld{campaigns: []*modelCampaign{drawCampaign(rt, "c0")}}
+		if g := w.campaigns[0].goal; g.waits() || g.has(func(l *modelGoal) bool { return l.without != nil }) {
+			return // one more event is what these do not want
+		}
+		w.records = drawRecords(rt, w.campaigns)
+		controls, events := inTimeInAnyOrder(w)
+		if len(events) == 0 {
+			return
+		}
+		before := w.arriving(rt, controls, events)
+		one := events[between(rt, 0, len(events)-1, "like")]
+		one.id, one.at = "one more", modelStart.Add(time.Duration(between(rt, 0, 500, "when"))*30*time.Minute)
+		after := w.arriving(rt, controls, slices.Insert(slices.Clone(events), between(rt, 0, len(events), "where"), one))
+		paid, more = paid+len(before), more+len(after)-len(before)
+		if len(after) < len(before) {
+			rt.Fatalf("one more event gives fewer rewards:\n%s%v\n%v", w.campaigns[0].yaml(), before, after)
+		}
+		for _, reward := range before {
+			if !bounded(w) && !slices.Contains(after, reward) {
+				rt.Fatalf("one more event takes %s away:\n%s%v", reward, w.campaigns[0].yaml(), after)
+			}
+		}
+	})
+	if paid == 0 || more == 0 {
+		t.Errorf("%d rewards were paid, and %d for one more event", paid, more)
+	}
 }

@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -144,5 +145,36 @@ func TestAYearOfTenCampaignsFitsIn2KB(t *testing.T) {
 	t.Logf("ten events a day, one for each: at most %s", s.ledger.parts(set))
 	if s.largest >= maxYearLedger {
 		t.Errorf("%d bytes", s.largest)
+	}
+}
+
+// BenchmarkLedgerBytes prints how large a user's ledger gets in a year of daily activity in one campaign, for each kind of goal and its main
+// options: the events remembered for 48 hours and the ids for a reward are in it.
+func BenchmarkLedgerBytes(b *testing.B) {
+	const of = "of: data.logged"
+	for _, goal := range []string{
+		"{event: data.logged}",
+		"{count: 1000, " + of + "}",
+		"{count: 100, " + of + ", per: week}",
+		"{count: 100, " + of + ", within: 30 days}",
+		"{sum: 100000, " + of + ", value: event.hour}",
+		"{sum: 100000, " + of + ", value: event.hour, within: 30 days}",
+		"{sum: 100000, " + of + ", value: event.hour, per: month, net: true}",
+		"{distinct: 1000, " + of + ", value: event.date, per: month}",
+		"{streak: 1000, " + of + "}",
+		"{streak: 1000, " + of + ", at_least: 3}",
+		"{sequence: [{" + of + "}, {of: other}]}",
+		"{sequence: [{" + of + "}, {" + of + "}], without: {of: other}}",
+		"{none: other, per: month}",
+		"{all: [{count: 1000, " + of + "}, {event: other}], per: year}",
+	} {
+		b.Run(strings.ReplaceAll(goal, " ", ""), func(b *testing.B) {
+			set := setOf(b, sized(b, "campaign", "always", goal))
+			largest := 0
+			for b.Loop() {
+				largest = year(b, set, "data.logged").largest
+			}
+			b.ReportMetric(float64(largest), "bytes/user")
+		})
 	}
 }
