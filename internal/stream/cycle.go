@@ -19,16 +19,14 @@ var errUndecided = errors.New("the transaction's outcome is not known")
 
 // cycle collects events for an interval, or until a bound, and commits what they lead to. It returns when the cycle is decided, so
 // that the next one may begin (S1). The caller allows rebalances afterwards.
-func (s *session) cycle(ctx context.Context) (err error) {
+func (s *session) cycle(ctx context.Context) error {
 	var began, deadline time.Time // none until there are records
 	var records int
 	var bytes int64
 	for {
-		until := deadline
-		if until.IsZero() {
-			if until, err = s.nextWork(); err != nil {
-				return fatal{err}
-			}
+		until, err := s.pollUntil(deadline)
+		if err != nil {
+			return fatal{err}
 		}
 		fetches := s.poll(ctx, until, s.cfg.CycleRecords-records)
 		if err := s.afterPoll(fetches); err != nil {
@@ -263,8 +261,12 @@ func (s *session) nameTransaction(transaction state.TransactionID) func(*kmsg.Tx
 	}
 }
 
-// nextWork is when there is something to do without a record: a checkpoint or a tick; zero if nothing waits.
-func (s *session) nextWork() (time.Time, error) {
+// pollUntil is how long to wait for records: until the cycle's deadline, or, where there is none yet, until there is something to do
+// without a record, a checkpoint or a tick. Zero is for ever.
+func (s *session) pollUntil(deadline time.Time) (time.Time, error) {
+	if !deadline.IsZero() {
+		return deadline, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next, err := s.nextTick()

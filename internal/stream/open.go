@@ -242,7 +242,7 @@ func (o *opener) foreign(p state.Position) string {
 // ledger itself says. Under which one the store has it now is not known.
 func changeOf(name string, value []byte) (state.Change, error) {
 	change := state.Change{User: name, Ledger: value}
-	if value == nil || !isUser(name) {
+	if value == nil || state.IsNoUser(name) {
 		return change, nil
 	}
 	due, err := campaign.DueOf(value)
@@ -252,9 +252,6 @@ func changeOf(name string, value []byte) (state.Change, error) {
 	change.Due = due
 	return change, nil
 }
-
-// isUser says whether a name is a user's: others begin with what UTF-8 never has.
-func isUser(name string) bool { return name != "" && name[0] != 0xff }
 
 // catchUp reads the changelog from where the store is. If that does not lead to the committed offset, the store is dropped and
 // everything read; if that does not either, the partition is refused.

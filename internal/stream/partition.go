@@ -112,7 +112,6 @@ func (p *partition) applyOne(r *kgo.Record) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	p.engine.Use(p.inForce.Set())
 	result := p.engine.Apply(e.ledger, &p.event, clock)
 	if result.Rejection != nil {
 		p.reject(r, result.Rejection)
@@ -153,6 +152,7 @@ func (p *partition) control(r *kgo.Record) error {
 		return nil
 	}
 	p.told = append(p.told, changed...)
+	p.engine.Use(p.inForce.Set())
 	return nil
 }
 

@@ -94,7 +94,6 @@ func (p *partition) fire(r *kgo.Record, user string, due int64) error {
 	if e.ledger.Due() != due {
 		return nil // it is in the overlay now, with what is right
 	}
-	p.engine.Use(p.inForce.Set())
 	result := p.engine.Fire(e.ledger, e.user)
 	if after := e.ledger.Due(); after != 0 && after <= due {
 		return fmt.Errorf("BUG: the ledger of %q is due at %d again", user, after)

@@ -122,7 +122,8 @@ func (e *Engine) closePeriods(l *Ledger, c *Campaign, p *progress, user string, 
 		of := p.buckets[j].period
 		closed := c.closes(c.goal.per, of) <= at
 		p.settle(j, c, c.horizon(at))
-		if !closed || !c.goal.watches || e.mayAt(l, c, user, c.ends(c.goal.per, of)) {
+		may := !closed || !c.goal.watches || e.mayAt(l, c, user, c.ends(c.goal.per, of))
+		if may {
 			e.issue(l, c, p, &p.buckets[j], user, at)
 		}
 		if len(p.buckets) == 0 {
@@ -132,7 +133,7 @@ func (e *Engine) closePeriods(l *Ledger, c *Campaign, p *progress, user string, 
 			j++
 			continue
 		}
-		e.failPeriod(l, c, p, &p.buckets[j], user)
+		e.failPeriod(c, p, &p.buckets[j], user, may)
 		p.buckets = slices.Delete(p.buckets, j, j+1)
 		if next := of + 1; c.goal.watches && !p.done(c) && c.goal.per != noUnit && next <= c.lastPeriod() {
 			p.bucket(next) // whoever was known for this one is known for the next
@@ -153,12 +154,10 @@ func (e *Engine) mayAt(l *Ledger, c *Campaign, user string, end int64) bool {
 	return may && err == nil
 }
 
-// failPeriod tells that a period closed unpaid (R4), where each period pays its own.
-func (e *Engine) failPeriod(l *Ledger, c *Campaign, p *progress, b *bucket, user string) {
-	if !c.eachPeriodPays() || b.paid > 0 || p.part == out {
-		return
-	}
-	if b.count == 0 && (!c.goal.allTakePart() || !e.mayAt(l, c, user, c.ends(c.goal.per, b.period))) {
+// failPeriod tells that a period closed unpaid (R4), where each period pays its own. may says that the user could have been rewarded for
+// nothing at all, where everybody takes part.
+func (e *Engine) failPeriod(c *Campaign, p *progress, b *bucket, user string, may bool) {
+	if !c.eachPeriodPays() || b.paid > 0 || p.part == out || b.count == 0 && (!c.goal.allTakePart() || !may) {
 		return
 	}
 	e.outcome(c, user, c.failure(), c.goal.per.key(b.period), "1", c.lastDay(c.goal.per, b.period))

@@ -437,7 +437,11 @@ func (e *Engine) remember(l *Ledger, ev *Event, id fingerprint, clock int64) {
 // forget drops what no event that is still in time can ask for.
 func (e *Engine) forget(l *Ledger, clock int64) {
 	l.seen.forget(clock, e.set)
-	l.profile.forget(msToNs(clock)-int64(e.set.lateness), e.set.firstOpenDay(clock))
+	horizon := msToNs(clock) - int64(e.set.lateness)
+	l.profile.forget(horizon)
+	if len(l.profile.zones) > 1 { // rare, and it costs a look at every campaign
+		l.profile.forgetZones(horizon, e.set.firstOpenDay(clock))
+	}
 }
 
 // tooLate is rule E4, for a campaign's lateness or for the largest, which holds for an event that happened before it was raised as it was

@@ -187,6 +187,9 @@ func (l *Ledger) excuse(campaign uint64, dates []Day) {
 // forgetExcused drops the dates that no streak can ask for any more: those before the first campaign that is not closed by a clock
 // (Unix ms), and all of a campaign that is.
 func (l *Ledger) forgetExcused(set *Set, clock int64) {
+	if len(l.excused) == 0 {
+		return
+	}
 	l.excused = slices.DeleteFunc(l.excused, func(x excused) bool {
 		c := set.byKey[x.campaign]
 		return x.campaign != 0 && (c == nil || c.closes(noUnit, 0) <= clock)

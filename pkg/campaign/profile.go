@@ -64,10 +64,22 @@ func (p *profile) setAttribute(at int64, name string, value []byte) {
 	}
 }
 
-// forget drops the versions that no event in time can see any more: all but the newest one at or before the horizon (Unix ns). That one
-// stays even where it says that the attribute was removed: an older value may still be told. Zones are asked for by streaks as well, back to the first
-// date of a campaign. A zone told again is no change; it is dropped once nothing can come between.
-func (p *profile) forget(horizon int64, first Day) {
+// forget drops the values that no event in time can see any more: all but the newest one at or before the horizon (Unix ns). That one
+// stays even where it says that the attribute was removed: an older value may still be told.
+func (p *profile) forget(horizon int64) {
+	for i := range p.attributes {
+		a := &p.attributes[i]
+		n := 0
+		for n+1 < len(a.versions) && a.versions[n+1].at <= horizon {
+			n++
+		}
+		a.versions = slices.Delete(a.versions, 0, n)
+	}
+}
+
+// forgetZones does so for zones, which streaks ask for as well, back to the first date of a campaign. A zone told again is no change; it is
+// dropped once nothing can come between.
+func (p *profile) forgetZones(horizon int64, first Day) {
 	for i := len(p.zones) - 1; i > 0; i-- {
 		if p.zones[i].at <= horizon && p.zones[i].zone == p.zones[i-1].zone {
 			p.zones = slices.Delete(p.zones, i, i+1)
@@ -79,14 +91,6 @@ func (p *profile) forget(horizon int64, first Day) {
 		old++
 	}
 	p.zones = slices.Delete(p.zones, 0, old)
-	for i := range p.attributes {
-		a := &p.attributes[i]
-		n := 0
-		for n+1 < len(a.versions) && a.versions[n+1].at <= horizon {
-			n++
-		}
-		a.versions = slices.Delete(a.versions, 0, n)
-	}
 }
 
 // appendAttributes writes the attributes in force at an instant as one JSON object.

@@ -524,34 +524,38 @@ func ofCampaign(id string) string {
 
 // compareRewards wants the rewards that are listed, and no other.
 func (p *play) compareRewards() {
-	left := slices.Clone(p.rewards)
-	for _, want := range p.scenario.rewards {
-		i := slices.IndexFunc(left, func(r Reward) bool { return want.is(&r) })
-		if i < 0 {
-			p.fail(want.line, want.user, "expected: %s; it was not issued", want)
-			continue
-		}
-		left = slices.Delete(left, i, i+1)
+	missing, extra := unmatched(p.scenario.rewards, p.rewards, expectedReward.is)
+	for _, want := range missing {
+		p.fail(want.line, want.user, "expected: %s; it was not issued", want)
 	}
-	for _, r := range left {
+	for _, r := range extra {
 		p.fail(p.scenario.Line, r.User, "not expected: %s gets a reward of %s, cycle %s, tier %s", r.User, r.Campaign.ID, r.Cycle, r.Tier)
 	}
 }
 
 // compareOutcomes wants the outcomes that are listed, and no other; each reward is one that need not be listed.
 func (p *play) compareOutcomes() {
-	left := slices.Clone(p.outcomes)
-	for _, want := range p.scenario.outcomes {
-		i := slices.IndexFunc(left, func(o Outcome) bool { return want.is(&o) })
-		if i < 0 {
-			p.fail(want.line, want.user, "expected: %s; it does not", want)
-			continue
-		}
-		left = slices.Delete(left, i, i+1)
+	missing, extra := unmatched(p.scenario.outcomes, p.outcomes, expectedOutcome.is)
+	for _, want := range missing {
+		p.fail(want.line, want.user, "expected: %s; it does not", want)
 	}
-	for _, o := range left {
+	for _, o := range extra {
 		p.fail(p.scenario.Line, o.User, "not expected: %s ends for %s as %s, cycle %s", o.Campaign.ID, o.User, o.Kind, o.Cycle)
 	}
+}
+
+// unmatched gives each thing that is wanted the first that came and is it, and returns what is left on both sides.
+func unmatched[W, C any](wanted []W, came []C, is func(W, *C) bool) (missing []W, extra []C) {
+	extra = slices.Clone(came)
+	for _, want := range wanted {
+		i := slices.IndexFunc(extra, func(c C) bool { return is(want, &c) })
+		if i < 0 {
+			missing = append(missing, want)
+			continue
+		}
+		extra = slices.Delete(extra, i, i+1)
+	}
+	return missing, extra
 }
 
 // cloudEvent is the event as its producer would send it.

@@ -130,7 +130,7 @@ func operate(t *testing.T, rt *rapid.T, s *Store, p int32, n int, c content) (co
 		for i := range changes {
 			ch := &changes[i]
 			values := c.Ledgers
-			if isNoUser(ch.User) {
+			if IsNoUser(ch.User) {
 				values = c.Campaigns
 			} else {
 				if ch.Due = dueOf(string(ch.Ledger)); known && rapid.IntRange(0, 3).Draw(rt, "known") > 0 {

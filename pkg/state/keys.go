@@ -44,13 +44,13 @@ func appendPrefix(dst []byte, p int32, kind byte) []byte {
 // valueKey is where a user's ledger is, or the value of another name.
 func valueKey[T string | []byte](dst []byte, p int32, name T) []byte {
 	kind := kindLedger
-	if isNoUser(name) {
+	if IsNoUser(name) {
 		kind = kindCampaigns
 	}
 	return append(appendPrefix(dst, p, kind), name...)
 }
 
-func isNoUser[T string | []byte](name T) bool {
+func IsNoUser[T string | []byte](name T) bool {
 	return len(name) > 0 && name[0] == noUser
 }
 

@@ -216,7 +216,7 @@ func (r *Restore) writeFile(path string) (err error) {
 	// Keys must come in their order: ledgers, then timers, then what has a name that is no user's.
 	r.settle()
 	users := r.changes
-	if i := slices.IndexFunc(users, func(c restoredChange) bool { return isNoUser(r.user(c)) }); i >= 0 {
+	if i := slices.IndexFunc(users, func(c restoredChange) bool { return IsNoUser(r.user(c)) }); i >= 0 {
 		users = users[:i]
 	}
 	others := r.changes[len(users):]

@@ -169,7 +169,7 @@ func checkDue(name string, due, was int64) error {
 	switch {
 	case due < 0 || was < 0:
 		return fmt.Errorf("BUG: %q is due at %d and was due at %d: an instant is later than 1970, and never is 0", name, due, was)
-	case isNoUser(name) && (due != 0 || was != 0):
+	case IsNoUser(name) && (due != 0 || was != 0):
 		return fmt.Errorf("BUG: %q is due at %d and was due at %d: it is no user, and only a user's ledger is ever due", name, due, was)
 	}
 	return nil
