@@ -50,6 +50,7 @@ func valueKey[T string | []byte](dst []byte, p int32, name T) []byte {
 	return append(appendPrefix(dst, p, kind), name...)
 }
 
+// IsNoUser says whether a name is one that no user can have: it begins with a byte that UTF-8 never has. Nothing under such a name is ever due.
 func IsNoUser[T string | []byte](name T) bool {
 	return len(name) > 0 && name[0] == noUser
 }
