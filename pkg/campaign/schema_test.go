@@ -3,6 +3,7 @@ package campaign
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -60,6 +61,38 @@ func TestSchemaFilesAreWhatTheLoaderReads(t *testing.T) {
 		if diff := cmp.Diff(string(want), string(got)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", file, diff)
 		}
+	}
+}
+
+// Editors find the schema by a file's first line: a path from the file.
+func TestExamplesNameTheirSchemas(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir("../../deploy/campaigns", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		files++
+		kind := "campaign"
+		switch {
+		case ScenarioFile(name):
+			kind = "scenarios"
+		case isOrder(src):
+			kind = "sponsor"
+		}
+		first, _, _ := strings.Cut(string(src), "\n")
+		path, ok := strings.CutPrefix(first, "# yaml-language-server: $schema=")
+		want := filepath.Join("../../deploy/schema", kind+".schema.json")
+		if got := filepath.Join(filepath.Dir(name), path); !ok || got != want {
+			t.Errorf("the first line of %s names no %s: %s", name, want, first)
+		}
+		return nil
+	})
+	if err != nil || files < 12 {
+		t.Errorf("%d files, %v", files, err)
 	}
 }
 
