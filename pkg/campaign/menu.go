@@ -88,50 +88,33 @@ func compareDurations(a, b string) int {
 	return int(max(-1, min(1, x-y)))
 }
 
-var (
-	keyParameters = topKey("parameters")
-	keyCampaigns  = topKey("campaigns")
-	keyCampaign   = topKey("campaign")
-)
-
-// isDish says whether a file is a campaign with parameters.
-func isDish(src []byte) bool { return keyParameters.Match(src) }
-
-// isOrder says whether a file is a sponsor's.
-func isOrder(src []byte) bool {
-	return keyCampaigns.Match(src) && !keyCampaign.Match(src)
-}
-
-func topKey(key string) *regexp.Regexp {
-	return regexp.MustCompile(`(?m)^["']?` + key + `["']?[ \t]*:`)
-}
-
 // reference is `${name}` in a dish.
 var reference = regexp.MustCompile(`\$\{([^}\n]*)\}`)
+
+// withoutReferences has every reference replaced by something as wide, so that places stay what they are.
+func withoutReferences(src []byte) []byte {
+	return reference.ReplaceAllFunc(src, func(ref []byte) []byte { return bytes.Repeat([]byte("0"), utf8.RuneCount(ref)) })
+}
 
 // maxReferences bounds the references of one dish: each has its places looked for in its line.
 const maxReferences = 500
 
-// parseDish reads a campaign file with parameters. The campaign must be right with the defaults; all mistakes are returned.
-func parseDish(file string, src []byte) (*dish, Mistakes) {
-	r := &reader{file: file}
-	d := &dish{file: file, src: src}
-	if n := len(reference.FindAllIndex(src, maxReferences+1)); n > maxReferences {
+// dish reads a campaign with parameters. The campaign must be right with the defaults; all mistakes are returned.
+func (f *file) dish() (*dish, Mistakes) {
+	r := f.r
+	d := &dish{file: f.name, src: f.src}
+	if n := len(reference.FindAllIndex(f.src, maxReferences+1)); n > maxReferences {
 		d.broken = true
 		r.add(1, 1, "the file has more than %d references such as `${name}`: a campaign is a page, not a book", maxReferences)
 		return d, r.mistakes
 	}
-	// The declaration is read with every reference replaced by something of its length, so that places stay what they are.
-	blank := reference.ReplaceAllFunc(src, func(ref []byte) []byte { return bytes.Repeat([]byte("0"), len(ref)) })
-	if n := r.document(blank); n != nil {
-		pairs, _ := r.pairs(n, "a campaign")
-		for _, pair := range pairs {
-			switch keyOf(pair) {
-			case "parameters":
-				d.readParameters(r, pair.Value)
-			case "campaign":
-				d.id, _ = scalar(pair.Value)
-			}
+	pairs, _ := r.pairs(f.root, "a campaign")
+	for _, pair := range pairs {
+		switch keyOf(pair) {
+		case "parameters":
+			d.readParameters(r, pair.Value)
+		case "campaign":
+			d.id, _ = scalar(pair.Value)
 		}
 	}
 	d.checkReferences(r)

@@ -80,7 +80,7 @@ func TestExamplesNameTheirSchemas(t *testing.T) {
 		switch {
 		case ScenarioFile(name):
 			kind = "scenarios"
-		case isOrder(src):
+		case openFile(name, src).kind == orderFile:
 			kind = "sponsor"
 		}
 		first, _, _ := strings.Cut(string(src), "\n")
@@ -140,7 +140,7 @@ func TestSchemaTakesWhatIsRight(t *testing.T) {
 	for _, src := range files {
 		s := campaigns
 		switch {
-		case isOrder([]byte(src)):
+		case openFile("", []byte(src)).kind == orderFile:
 			s = sponsors
 		case isScenarios(src):
 			s = scenarios
@@ -151,7 +151,7 @@ func TestSchemaTakesWhatIsRight(t *testing.T) {
 	}
 }
 
-func isScenarios(src string) bool { return topKey("scenarios").MatchString(src) }
+func isScenarios(src string) bool { return hasKey(src, "scenarios") }
 
 // The commands' transcripts have campaigns of all sorts: what the loader takes, the schema takes.
 func TestSchemaTakesWhatTheLoaderTakes(t *testing.T) {
@@ -176,14 +176,14 @@ func TestSchemaTakesWhatTheLoaderTakes(t *testing.T) {
 				file, text = plain, withTheRest(text)
 			}
 			s, wrong := campaigns, Mistakes(nil)
-			switch {
-			case !strings.HasSuffix(file, ".yaml") || isOrder([]byte(text)):
+			switch f := openFile(file, []byte(text)); {
+			case !strings.HasSuffix(file, ".yaml") || f.kind == orderFile:
 				continue
 			case isScenarios(text):
 				s = scenarios
 				_, wrong = ParseScenarios(file, []byte(text))
-			case isDish([]byte(text)):
-				_, wrong = parseDish(file, []byte(text))
+			case f.kind == dishFile:
+				_, wrong = f.dish()
 			default:
 				_, wrong = Parse(file, []byte(text))
 			}
@@ -216,23 +216,23 @@ func TestSchemaIsNeverStricterThanTheLoader(t *testing.T) {
 		if strings.HasPrefix(example, "goal:") {
 			example = head + example
 		}
-		if isDish([]byte(example)) {
-			d, _ := parseDish("d.yaml", []byte(example))
+		if f := openFile("d.yaml", []byte(example)); f.kind == dishFile {
+			d, _ := f.dish()
 			menu[d.id] = d
 		}
 		examples = append(examples, example)
 	}
 	read := func(src []byte) (s *jsonschema.Schema, mistakes Mistakes) {
-		switch {
-		case isOrder(src):
+		switch f := openFile("c.yaml", src); {
+		case f.kind == orderFile:
 			l := loading{files: map[string]string{}, menu: menu}
 			l.parseOrder("s.yaml", src)
 			return sponsors, l.mistakes
 		case isScenarios(string(src)):
 			_, mistakes = ParseScenarios("c.test.yaml", src)
 			return scenarios, mistakes
-		case isDish(src):
-			_, mistakes = parseDish("d.yaml", src)
+		case f.kind == dishFile:
+			_, mistakes = f.dish()
 		default:
 			_, mistakes = Parse("c.yaml", src)
 		}
@@ -343,7 +343,7 @@ func TestSchemaRefusesWhatTheLoaderRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := campaigns
-			if isOrder([]byte(c.file)) {
+			if openFile("", []byte(c.file)).kind == orderFile {
 				s = sponsors
 			}
 			if err := validate(t, s, c.file); err != nil {

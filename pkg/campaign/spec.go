@@ -63,8 +63,12 @@ var idForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 // Parse reads one campaign file. All its mistakes are returned at once.
 func Parse(file string, src []byte) (*Campaign, Mistakes) {
 	r := &reader{file: file}
+	return parsed(r, r.document(src), src)
+}
+
+// parsed reads the campaign of a file's document, if it has one.
+func parsed(r *reader, n ast.Node, src []byte) (*Campaign, Mistakes) {
 	c := newCampaign()
-	n := r.document(src)
 	if n != nil {
 		c.read(r, n)
 	}

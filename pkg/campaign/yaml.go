@@ -269,20 +269,26 @@ func place(n ast.Node) (line, column int) {
 	return p.Line, p.Column
 }
 
-// pairs returns a mapping's keys and values, or notes that n is none. Of a key that stands there twice the first is returned.
-func (r *reader) pairs(n ast.Node, what string) ([]*ast.MappingValueNode, bool) {
-	var all []*ast.MappingValueNode
+// pairsOf returns a mapping's keys and values as they stand there; nil where n is none.
+func pairsOf(n ast.Node) []*ast.MappingValueNode {
 	switch m := n.(type) {
 	case *ast.MappingNode:
-		all = m.Values
+		return append([]*ast.MappingValueNode{}, m.Values...)
 	case *ast.MappingValueNode:
-		all = []*ast.MappingValueNode{m}
-	default:
+		return []*ast.MappingValueNode{m}
+	}
+	return nil
+}
+
+// pairs returns a mapping's keys and values, or notes that n is none. Of a key that stands there twice the first is returned.
+func (r *reader) pairs(n ast.Node, what string) ([]*ast.MappingValueNode, bool) {
+	all := pairsOf(n)
+	if all == nil {
 		r.wrong(n, "%s must be a mapping (`key: value` lines), not %s", what, describe(n))
 		return nil, false
 	}
 	lines := make(map[string]int, len(all))
-	return slices.DeleteFunc(slices.Clone(all), func(pair *ast.MappingValueNode) bool {
+	return slices.DeleteFunc(all, func(pair *ast.MappingValueNode) bool {
 		key := keyOf(pair)
 		line, column := place(pair.Key)
 		switch pair.Key.(type) {
