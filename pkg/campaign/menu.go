@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 )
 
 // A campaign with `parameters` is a dish on a menu: it is in force for the sponsors whose files order it (L3).
@@ -23,6 +24,7 @@ type dish struct {
 	file       string
 	src        []byte
 	id         string
+	idAt       [2]int      // line and column of its key
 	parameters []parameter // as declared
 	broken     bool        // it has mistakes: who orders it is not told again
 	warnings   Mistakes    // of what is doubtful whatever a sponsor chooses
@@ -102,7 +104,7 @@ const maxReferences = 500
 // dish reads a campaign with parameters. The campaign must be right with the defaults; all mistakes are returned.
 func (f *file) dish() (*dish, Mistakes) {
 	r := f.r
-	d := &dish{file: f.name, src: f.src}
+	d := &dish{file: f.name, src: f.src, idAt: [2]int{f.line, f.column}}
 	if n := len(reference.FindAllIndex(f.src, maxReferences+1)); n > maxReferences {
 		d.broken = true
 		r.add(1, 1, "the file has more than %d references such as `${name}`: a campaign is a page, not a book", maxReferences)
@@ -117,7 +119,7 @@ func (f *file) dish() (*dish, Mistakes) {
 			d.id, _ = scalar(pair.Value)
 		}
 	}
-	d.checkReferences(r)
+	d.checkReferences(r, f.root)
 	if len(r.mistakes) > 0 {
 		r.mistakes.sort()
 		d.broken = true
@@ -254,16 +256,35 @@ func (d *dish) names() []string {
 	return names
 }
 
-// checkReferences wants every reference to have a parameter, and every parameter a reference.
-func (d *dish) checkReferences(r *reader) {
-	used := map[string]bool{}
+// referenceAt is where a reference stands in a dish's file.
+type referenceAt struct {
+	text         string
+	line, column int
+}
+
+func (ref *referenceAt) before(p *token.Position) bool {
+	return ref.line < p.Line || ref.line == p.Line && ref.column < p.Column
+}
+
+func (d *dish) references() (all []referenceAt) {
 	for i, line := range strings.Split(string(d.src), "\n") {
-		for _, at := range reference.FindAllStringSubmatchIndex(line, -1) {
-			name := line[at[2]:at[3]]
-			used[name] = true
-			if !slices.Contains(d.names(), name) {
-				r.add(i+1, utf8.RuneCountInString(line[:at[0]])+1, "there is no parameter `%s`%s", shown(name), suggestOf(name, d.names()))
-			}
+		for _, at := range reference.FindAllStringIndex(line, -1) {
+			all = append(all, referenceAt{line[at[0]:at[1]], i + 1, utf8.RuneCountInString(line[:at[0]]) + 1})
+		}
+	}
+	return all
+}
+
+// checkReferences wants every reference to have a parameter, every parameter a reference, and no reference in a key: what a key means must
+// not be a sponsor's choice.
+func (d *dish) checkReferences(r *reader, root ast.Node) {
+	references := d.references()
+	used := map[string]bool{}
+	for _, ref := range references {
+		name := ref.text[len("${") : len(ref.text)-len("}")]
+		used[name] = true
+		if !slices.Contains(d.names(), name) {
+			r.add(ref.line, ref.column, "there is no parameter `%s`%s", shown(name), suggestOf(name, d.names()))
 		}
 	}
 	for _, p := range d.parameters {
@@ -271,6 +292,25 @@ func (d *dish) checkReferences(r *reader) {
 			r.add(p.line, p.col, "the parameter `%s` is not used: write `${%[1]s}` where its value belongs", p.name)
 		}
 	}
+	ast.Walk(eachPair(func(pair *ast.MappingValueNode) {
+		key, colon := pair.Key.GetToken().Position, pair.Start.Position
+		for _, ref := range references {
+			if !ref.before(key) && ref.before(colon) {
+				r.add(ref.line, ref.column, "`%s` stands in a key: a parameter stands for a value, write the key itself", shown(ref.text))
+			}
+		}
+	}), root)
+}
+
+// eachPair visits the keys and values of a document, however deep they stand.
+type eachPair func(*ast.MappingValueNode)
+
+// Visit is called by ast.Walk.
+func (visit eachPair) Visit(n ast.Node) ast.Visitor {
+	if pair, ok := n.(*ast.MappingValueNode); ok {
+		visit(pair)
+	}
+	return visit
 }
 
 // parse reads the campaign with values in the place of references. Its mistakes and warnings have their places in the dish's file.
@@ -278,10 +318,14 @@ func (d *dish) parse(values map[string]string) (*Campaign, Mistakes) {
 	src, moves := d.filled(values)
 	c, mistakes := Parse(d.file, src)
 	moveBack(mistakes, moves)
-	if c != nil {
-		moveBack(c.warnings, moves)
+	if c == nil {
+		return nil, mistakes
 	}
-	return c, mistakes
+	if c.ID != d.id {
+		return nil, Mistakes{{d.file, d.idAt[0], d.idAt[1], "a parameter stands in the id, by which sponsors order: write all of it"}}
+	}
+	moveBack(c.warnings, moves)
+	return c, nil
 }
 
 // move is a reference that a value has replaced: what is behind it in its line stands elsewhere than in the dish's file.

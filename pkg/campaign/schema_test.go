@@ -315,7 +315,7 @@ func changed(t *rapid.T, tree any, value *rapid.Generator[any]) any {
 func TestSchemaRefusesWhatTheLoaderRefuses(t *testing.T) {
 	const (
 		right   = "campaign: c\nversion: 1\nstarts: 2026-01-01\nrepeat: once\ngoal: {count: 3, of: a}\nreward: {kind: points}\n"
-		dish    = "campaign: d\nversion: 1\nstarts: 2026-01-01\nparameters: {n: {type: whole, default: 3}}\ngoal: {count: \"${n}\", of: a}\nreward: {kind: points}\n"
+		dish    = "campaign: d\nversion: 1\nstarts: 2026-01-01\nparameters: {n: {type: whole, default: 3}, k: {type: text, default: where}}\ngoal: {count: \"${n}\", of: a}\nreward: {kind: \"${k}\"}\n"
 		sponsor = "sponsor: acme\nversion: 1\ncovers: user.employer == \"acme\"\ncampaigns: [{use: d, set: {n: 4}}]\n"
 	)
 	campaigns, sponsors := compiledSchema(t, CampaignSchema()), compiledSchema(t, SponsorSchema())
@@ -337,6 +337,7 @@ func TestSchemaRefusesWhatTheLoaderRefuses(t *testing.T) {
 		{"no steps", right, goal, "{sequence: []}"},
 		{"no value", right, "starts: 2026-01-01", "starts:"},
 		{"parameter of no type", dish, "type: whole", "type: hole"},
+		{"parameter in a key", dish, "of: a", `of: a, "${k}": event.hour > 5`},
 		{"order without use", sponsor, "use: d, ", ""},
 		{"sponsor without covers", sponsor, "covers: user.employer == \"acme\"\n", ""},
 		{"set is a list", sponsor, "{n: 4}", "[4]"},
