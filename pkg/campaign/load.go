@@ -29,8 +29,8 @@ type Set struct {
 // ErrNoCampaign means that a directory has no campaign that could be in force.
 var ErrNoCampaign = errors.New("no campaign")
 
-// maxCampaignFiles bounds a directory of campaigns.
-const maxCampaignFiles = 10_000
+// maxCampaigns bounds a directory of campaigns: its files, and what is in force by them.
+const maxCampaigns = 10_000
 
 // Load reads every campaign file (.yaml, .yml) of a directory, and leaves scenarios (.test.yaml) alone. All mistakes of all files are returned at once, as Mistakes.
 func Load(fsys fs.FS, dir string) (*Set, error) {
@@ -44,15 +44,15 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 		src  []byte
 	}
 	var orders []order
-	files := 0
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		ext := path.Ext(e.Name())
+		return e.IsDir() || ScenarioFile(e.Name()) || ext != ".yaml" && ext != ".yml"
+	})
+	if len(entries) > maxCampaigns {
+		return nil, fmt.Errorf("read campaigns in %s: there are %d campaign files, at most %d are read: delete those of what has ended", dir, len(entries), maxCampaigns)
+	}
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
-		if ext := path.Ext(name); e.IsDir() || ScenarioFile(name) || ext != ".yaml" && ext != ".yml" {
-			continue
-		}
-		if files++; files > maxCampaignFiles {
-			return nil, fmt.Errorf("read campaigns in %s: more than %d files", dir, maxCampaignFiles)
-		}
 		src, err := readFile(fsys, name)
 		if err != nil {
 			return nil, fmt.Errorf("read campaign %s: %w", name, err)
@@ -68,6 +68,7 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 				l.warnings = append(l.warnings, d.warnings...)
 			}
 		case campaignFile:
+			l.made++
 			c, wrong := parsed(f.r, f.root, src)
 			l.mistakes = append(l.mistakes, wrong...)
 			if c != nil && l.claimIn(f, c.ID) {
@@ -98,6 +99,7 @@ type loading struct {
 	warnings  Mistakes          // of the menu and the sponsors' files
 	files     map[string]string // id to file, of campaigns and dishes
 	menu      map[string]*dish  // by id
+	made      int               // how many campaigns were made, of files and orders, those with mistakes included
 }
 
 // claim notes that a campaign's id is taken, or that it was taken before.

@@ -415,12 +415,8 @@ func (l *loading) parseOrder(file string, src []byte) {
 	}
 	var campaigns []*Campaign
 	for i := range o.items {
-		item := &o.items[i]
-		if c := l.ordered(r, o, item, sound); c != nil {
-			line, column := place(item.useAt)
-			if l.claim(r, c.ID, line, column) {
-				campaigns = append(campaigns, c)
-			}
+		if c := l.ordered(r, o, &o.items[i], sound); c != nil {
+			campaigns = append(campaigns, c)
 		}
 	}
 	if r.mistakes.sort(); len(r.mistakes) > 0 {
@@ -439,6 +435,7 @@ func (o *order) read(r *reader, n ast.Node) {
 		{"sponsor", "its id, small letters, digits and `-`", true, func(r *reader, n ast.Node) {
 			if text(&o.sponsor)(r, n); o.sponsor != "" && !idForm.MatchString(o.sponsor) {
 				r.wrong(n, "%s is no id: use a-z, 0-9 and -, at most 63 of them, not beginning or ending with -", describe(n))
+				o.sponsor = ""
 			}
 		}},
 		{"version", "a whole number, raised with every change", true, wholeNumber(&o.version, 1, maxOrderVersion)},
@@ -509,7 +506,7 @@ func (l *loading) ordered(r *reader, o *order, item *orderItem, sound bool) *Cam
 	}
 	before := len(r.mistakes)
 	values := item.values(r, d)
-	if len(r.mistakes) > before || item.broken {
+	if len(r.mistakes) > before || item.broken || !l.room(r, o, item) {
 		return nil
 	}
 	c, mistakes := d.parse(values)
@@ -542,6 +539,19 @@ func (l *loading) ordered(r *reader, o *order, item *orderItem, sound bool) *Cam
 	c.warnings = nil // the dish's are told once; what the sponsor's numbers and dates make of the goal is the order's
 	c.doubtTime(r, func(int) ast.Node { return item.useAt })
 	return c
+}
+
+// room says whether the campaign of an order can be made: once, and no more of them in all than can be in force. Each costs what a file does,
+// and a line is enough to order it.
+func (l *loading) room(r *reader, o *order, item *orderItem) bool {
+	line, column := place(item.useAt)
+	if !l.claim(r, o.sponsor+"."+item.use, line, column) {
+		return false
+	}
+	if l.made++; l.made == maxCampaigns+1 { // it is told once
+		r.wrong(item.useAt, "with this order there are %d campaigns, at most %d can be in force: order fewer", l.made, maxCampaigns)
+	}
+	return l.made <= maxCampaigns
 }
 
 // definition is one campaign of the order, as it travels through the log.
