@@ -58,7 +58,7 @@ var parameterKinds = []parameterKind{
 	{"whole", "whole number", "5", func(s string) bool { _, err := strconv.ParseInt(s, 10, 32); return err == nil }, compareDecimals, true},
 	{"decimal", "decimal number", "2.5", func(s string) bool {
 		_, ok := new(big.Rat).SetString(s)
-		return ok && !strings.ContainsAny(s, "/eExX_")
+		return ok && strings.Trim(s, "+-.0123456789") == "" // no fraction, no exponent, no other base
 	}, compareDecimals, true},
 	{"money", "amount of money", "25.00 USD", func(s string) bool { _, err := ParseAmount(s); return err == nil }, compareAmounts, false},
 	{"days", "length of time", "30 days", func(s string) bool { d, err := parseDuration(s); return err == nil && d > 0 }, compareDurations, false},
@@ -229,7 +229,7 @@ func (p *parameter) refuses(v string) string {
 	case !p.kind.valid(v):
 		return p.kind.refuses(v)
 	case len(p.oneOf) > 0 && !slices.Contains(p.oneOf, v):
-		return fmt.Sprintf("`%s` is not among %s", shown(v), strings.Join(p.oneOf, ", "))
+		return fmt.Sprintf("`%s` is not among %s", shown(v), someOf(p.oneOf))
 	case p.least != "" && p.kind.compare(v, p.least) < 0, p.most != "" && p.kind.compare(v, p.most) > 0,
 		p.least != "" && p.kind.compare(v, p.least) == incomparable:
 		return fmt.Sprintf("`%s` is out of range: %s", shown(v), p.allowed())
@@ -241,11 +241,11 @@ func (p *parameter) refuses(v string) string {
 func (p *parameter) allowed() string {
 	switch {
 	case p.least != "" && p.most != "":
-		return "from " + p.least + " to " + p.most
+		return "from " + shown(p.least) + " to " + shown(p.most)
 	case p.least != "":
-		return "at least " + p.least
+		return "at least " + shown(p.least)
 	}
-	return "at most " + p.most
+	return "at most " + shown(p.most)
 }
 
 func (d *dish) names() []string {
@@ -289,7 +289,7 @@ func (d *dish) checkReferences(r *reader, root ast.Node) {
 	}
 	for _, p := range d.parameters {
 		if !used[p.name] {
-			r.add(p.line, p.col, "the parameter `%s` is not used: write `${%[1]s}` where its value belongs", p.name)
+			r.add(p.line, p.col, "the parameter `%s` is not used: write `${%[1]s}` where its value belongs", shown(p.name))
 		}
 	}
 	ast.Walk(eachPair(func(pair *ast.MappingValueNode) {
@@ -487,8 +487,7 @@ func (l *loading) dishNamed(r *reader, item *orderItem) *dish {
 	known := slices.Sorted(maps.Keys(l.menu))
 	hint := suggest(nearest(item.use, known))
 	if hint == "" && len(known) > 0 {
-		const most = 20
-		hint = ": the menu has " + strings.Join(known[:min(most, len(known))], ", ")
+		hint = ": the menu has " + someOf(known)
 	}
 	r.wrong(item.useAt, "there is no campaign `%s` with parameters%s", shown(item.use), hint)
 	return nil
@@ -578,7 +577,7 @@ func (item *orderItem) values(r *reader, d *dish) map[string]string {
 		if v, ok := item.set[p.name]; ok {
 			values[p.name] = v
 			if why := p.refuses(v); why != "" {
-				r.wrong(item.places[p.name], "%s: %s", p.name, why)
+				r.wrong(item.places[p.name], "%s: %s", shown(p.name), why)
 			}
 		}
 	}

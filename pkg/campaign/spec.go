@@ -228,14 +228,15 @@ func (t *RewardTerms) read(r *reader, n ast.Node) {
 	if !ok {
 		return
 	}
-	attributes := []byte{'{'}
+	attributes, hasKind := []byte{'{'}, false
 	for _, pair := range pairs {
 		f := findField(own, keyOf(pair))
+		hasKind = hasKind || f == &own[0]
 		if !r.plain(pair.Value) {
 			continue
 		}
 		if f != nil {
-			f.read(r, pair.Value)
+			f.readValue(r, pair)
 			continue
 		}
 		if len(attributes) > 1 {
@@ -244,7 +245,7 @@ func (t *RewardTerms) read(r *reader, n ast.Node) {
 		attributes = append(appendJSONString(attributes, keyOf(pair)), ':')
 		attributes = r.appendJSON(attributes, pair.Value, 1)
 	}
-	if t.Kind == "" {
+	if !hasKind {
 		r.wrong(n, "a reward has no `kind`: %s", own[0].doc)
 	}
 	if len(attributes) > 1 {
