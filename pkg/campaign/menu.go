@@ -346,7 +346,7 @@ func (d *dish) filled(values map[string]string) (src []byte, moves []move) {
 		for _, at := range reference.FindAllStringSubmatchIndex(line, -1) {
 			name, start, end := line[at[2]:at[3]], at[0], at[1]
 			if p := slices.IndexFunc(d.parameters, func(p parameter) bool { return p.name == name }); p >= 0 && d.parameters[p].kind.number &&
-				start > before && line[start-1] == '"' && end < len(line) && line[end] == '"' {
+				start > before && (line[start-1] == '"' || line[start-1] == '\'') && end < len(line) && line[end] == line[start-1] {
 				start, end = start-1, end+1
 			}
 			write(line[before:start])
