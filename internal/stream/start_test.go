@@ -1,6 +1,8 @@
 package stream_test
 
 import (
+	"context"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +32,21 @@ func TestStartToFirstCommit(t *testing.T) {
 	}
 	b.end(b.work("a"))
 	b.judge(b.dir("a"))
+}
+
+// Who is asked to stop before any broker has answered stops, and that is no failure.
+func TestAStopBeforeTheFirstAnswer(t *testing.T) {
+	b := newBench(t)
+	dialled := make(chan struct{}, 100)
+	w := b.start(b.dir("a"), func(cfg *stream.Config) {
+		cfg.Connection.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			dialled <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	})
+	<-dialled
+	b.end(w)
 }
 
 // Two processes are given one name by mistake. One of them ends and says so, instead of the two throwing each other out for ever;
