@@ -112,7 +112,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		switch f := (fatal{}); {
 		case err == nil:
 			return nil
-		case errors.As(err, &f) && !(ctx.Err() != nil && errors.Is(err, context.Canceled)):
+		case errors.As(err, &f) && (ctx.Err() == nil || !errors.Is(err, context.Canceled)):
 			return f.error
 		case ctx.Err() != nil:
 			w.cfg.Log.Info("stopped while connecting", "error", err)
