@@ -178,12 +178,12 @@ func (e *Engine) excusedEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	for i := range l.progress {
 		p := &l.progress[i]
 		c := e.set.byKey[p.campaign]
-		if c == nil || key != 0 && p.campaign != key {
+		if c == nil || key != 0 && p.campaign != key || c.ClosedAt(clock) { // one that was withdrawn may not have been looked at since
 			continue
 		}
 		p.restartFor(c)
 		for j := 0; j < len(p.buckets); j++ { // none is left when all that can be earned is paid
-			e.issue(l, c, p, &p.buckets[j], ev.User, clock)
+			e.issue(l, c, p, &p.buckets[j], ev.User, clock, false)
 		}
 	}
 	return nil

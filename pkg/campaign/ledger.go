@@ -137,7 +137,7 @@ func (l *Ledger) beginning(c *Campaign) *progress {
 
 // user is what goals may ask about the user by a clock, Unix ms.
 func (l *Ledger) user(c *Campaign, clock int64) user {
-	return user{campaign: c, profile: &l.profile, excused: l.excusedIn(c.key), clock: clock}
+	return user{campaign: c, profile: &l.profile, excused: l.excusedIn(c.key), clock: clock, may: true}
 }
 
 // startAnew lets a progress begin again: what was paid stays paid, per period too, and ordinals go on.
