@@ -28,6 +28,7 @@ type Config struct {
 	CommitInterval     time.Duration // default 50 ms: how long a cycle collects events
 	CycleRecords       int           // default 20,000: a cycle ends when it has as many
 	CycleBytes         int64         // default 16 MiB: or as many bytes of values
+	CycleFired         int           // default 5000: as many ledgers of a partition are fired in a cycle, and the rest in the next ones
 	CheckpointInterval time.Duration // default 5 s
 
 	Metrics       *Metrics             // default none that anybody reads
@@ -50,6 +51,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CycleBytes == 0 {
 		c.CycleBytes = 16 << 20
+	}
+	if c.CycleFired == 0 {
+		c.CycleFired = 5000
 	}
 	if c.CheckpointInterval == 0 {
 		c.CheckpointInterval = 5 * time.Second

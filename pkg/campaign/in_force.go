@@ -75,7 +75,7 @@ func (c *Campaign) ClosedAt(clock int64) bool {
 }
 
 // maxInForce bounds the campaigns of a partition, those that are closed included.
-const maxInForce = maxCampaignFiles
+const maxInForce = maxCampaigns
 
 // NewInForce returns the campaigns of a partition that was told nothing.
 func NewInForce() *InForce { return &InForce{told: map[string]*told{}} }
