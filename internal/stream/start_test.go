@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stampede-rewards/stampede/internal/judge"
 	"github.com/stampede-rewards/stampede/internal/stream"
 )
 
@@ -36,7 +35,7 @@ func TestStartToFirstCommit(t *testing.T) {
 // nothing is issued twice.
 func TestTwoWorkersOfOneName(t *testing.T) {
 	b := newRealBench(t)
-	observer, err := judge.Observe(b.connection, b.topics.Rewards.Name)
+	observer, err := b.judged().Observe()
 	if err != nil {
 		t.Fatal(err)
 	}
