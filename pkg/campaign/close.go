@@ -94,7 +94,7 @@ func (e *Engine) Fire(l *Ledger, user string) *Result {
 	for i := 0; i < len(l.progress); {
 		p := &l.progress[i]
 		c := e.set.byKey[p.campaign]
-		p.restartFor(c)
+		e.restartFor(p, c)
 		e.closePeriods(l, c, p, user, at)
 		if c.closes(noUnit, 0) <= at {
 			e.closeCampaign(l, c, p, user)
@@ -235,7 +235,7 @@ func (e *Engine) watch(l *Ledger, clock, was int64) (changed bool) {
 		if of > c.lastPeriod() || l.known >= c.ends(c.goal.per, of) || found && len(l.progress[i].buckets) > 0 && l.progress[i].buckets[0].period <= of {
 			continue
 		}
-		l.beginning(c).bucket(of)
+		e.beginning(l, c).bucket(of)
 		changed = true
 	}
 	return changed

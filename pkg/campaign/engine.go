@@ -108,8 +108,7 @@ func (e *Engine) restart(l *Ledger, clock int64) {
 	restarted := false
 	for i := len(l.progress) - 1; i >= 0; i-- {
 		p := &l.progress[i]
-		if c := e.set.byKey[p.campaign]; c != nil && p.epoch != c.epoch {
-			p.restartFor(c)
+		if c := e.set.byKey[p.campaign]; c != nil && e.restartFor(p, c) {
 			if !c.goal.watches { // there it says that the user was watched before
 				l.tidy(c, p)
 			}
@@ -117,7 +116,6 @@ func (e *Engine) restart(l *Ledger, clock int64) {
 		}
 	}
 	if restarted {
-		e.released = true
 		e.watch(l, clock, l.known)
 	}
 }
@@ -185,7 +183,7 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 		}
 	}
 	of := c.goal.per.of(date.day)
-	p := l.beginning(c)
+	p := e.beginning(l, c)
 	if d := p.exhausted(c, of); d != Counted {
 		e.decide(c, d, "")
 		return

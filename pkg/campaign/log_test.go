@@ -38,6 +38,11 @@ func playLog(t interface{ Fatal(...any) }, entries []model.Entry) (rewards []mod
 		for _, h := range e.Headers {
 			record.Headers = append(record.Headers, Header{h.Key, h.Value})
 		}
+		for user := range replay.ledgers { // a ledger is at any time what can be put away and read back
+			if err := replay.restart(user); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if IsControl(e.Key) {
 			why := decoder.DecodeControl(record, &ev)
 			if why == nil {
@@ -133,6 +138,21 @@ func TestL2ARestartIsSeenWithTheNextRecordOfAnyKind(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"other@1 because of 4", "c@2 because of 6"}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What the users did before a restart is forgotten with its ids: a ledger that keeps one can't be read back, which playLog tries.
+func TestL2ARestartForgetsTheEventsThatCounted(t *testing.T) {
+	for _, next := range []string{"hit", "stampede.excused"} {
+		l := &writtenLog{t: t}
+		l.publish("2026-03-01T00:00:00Z", definition("c", 1, "goal: {count: 5, of: hit}"))
+		l.at("2026-03-01T10:00:00Z", "u", "hit", "{}")
+		l.publish("2026-03-02T00:00:00Z", definition("c", 2, "on_change: restart\ngoal: {streak: 5, of: hit}"))
+		l.at("2026-03-02T10:00:00Z", "u", next, `{"dates":["2026-03-02"]}`)
+		l.at("2026-03-02T11:00:00Z", "u", "hit", "{}")
+		if rewards, letters := playLog(t, l.entries); len(rewards)+len(letters) > 0 {
+			t.Errorf("%s: %v, %v", next, rewards, letters)
+		}
 	}
 }
 
