@@ -10,6 +10,9 @@ import (
 type Campaign struct {
 	ID        string
 	Version   int
+	Title     string
+	Amount    int  // of a tier's reward, in cents, each tier's a cent more; 0: points without a number
+	Restart   bool // on_change: restart
 	Goal      *Goal
 	Always    bool
 	Limit     int // 0: none
@@ -43,7 +46,22 @@ func (c *Campaign) YAML() string {
 	if c.Eligible {
 		s += "eligible: user.plan == \"gold\"\n"
 	}
-	rewards := strings.TrimSuffix(strings.Repeat("{kind: points}, ", c.tiers()), ", ")
+	if c.Title != "" {
+		s += "title: " + c.Title + "\n"
+	}
+	if c.Restart {
+		s += "on_change: restart\n"
+	}
+	var tiers []string
+	for tier := range c.tiers() {
+		if c.Amount == 0 {
+			tiers = append(tiers, "{kind: points}")
+		} else {
+			cents := c.Amount + tier
+			tiers = append(tiers, fmt.Sprintf("{kind: gift_card, amount: %d.%02d USD}", cents/100, cents%100))
+		}
+	}
+	rewards := strings.Join(tiers, ", ")
 	if c.tiers() > 1 {
 		rewards = "[" + rewards + "]"
 	}

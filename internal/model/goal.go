@@ -168,6 +168,14 @@ func (g *Goal) Waits() bool {
 	return g.Watches() || g.has(func(l *Goal) bool { return l.net })
 }
 
+// concerns says whether the goal looks at events of a type.
+func (g *Goal) concerns(kind string) bool {
+	return g.has(func(l *Goal) bool {
+		return slices.Contains(l.types, kind) && l.kind != "sequence" || l.without != nil && slices.Contains(l.without.types, kind) ||
+			slices.ContainsFunc(l.steps, func(s step) bool { return slices.Contains(s.types, kind) })
+	})
+}
+
 // takes says whether an event is evidence for any leaf, and whether it counts or is only against the goal.
 func (g *Goal) takes(e evidence) (takes, counts bool) {
 	for _, l := range g.leaves() {

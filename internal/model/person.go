@@ -8,33 +8,29 @@ import (
 
 // person is one user in one campaign.
 type person struct {
-	world *World
-	c     *Campaign
-	user  string
-
-	seen     map[string]Record
-	profiles []Record // in the order of arrival
-	excused  map[int]bool
-	known    time.Time
+	*user
+	c    *Campaign   // as it is in force: with the end that a withdrawal gives it
+	wait []time.Time // clocks at which time alone could change something
 
 	part     string // "", "in" or "out"
 	from     time.Time
 	evidence []evidence // since the last withdrawal
 	paid     int
 	before   int
-	paidIn   map[int]int
+	paidIn   map[string]int // by the period's key
 	shut     map[int]bool
 	over     bool
-	told     []string
-	reached  func(string) // tells of rare things
 }
 
-// instants are all clocks at which time alone could change something. One too many changes nothing.
-func (m *person) instants() []time.Time {
-	var all []time.Time
+func newPerson(u *user, c *Campaign) *person {
+	return &person{user: u, c: c, paidIn: map[string]int{}, shut: map[int]bool{}, over: c.closed("", 0, u.log.clock)}
+}
+
+// waitFor notes the clocks at which time alone could change something because of a record. One too many changes nothing.
+func (m *person) waitFor(r Record) {
 	add := func(t time.Time) {
-		if !t.IsZero() && !t.After(m.world.Until) {
-			all = append(all, t)
+		if t.After(r.Clock) {
+			m.wait = append(m.wait, t)
 		}
 	}
 	pers := map[string]bool{m.c.Goal.per: true}
@@ -42,56 +38,50 @@ func (m *person) instants() []time.Time {
 		pers[l.per] = true
 	}
 	delete(pers, "")
-	add(m.c.closes("", 0))
-	for _, r := range m.world.Records {
-		if r.User != m.user {
-			continue
+	add(r.At.Truncate(time.Millisecond).Add(m.c.Late + time.Millisecond))
+	for per := range pers {
+		for day := DayOf(r.At.UTC()) - 2; day <= DayOf(r.At.UTC())+2; day++ {
+			add(m.c.closes(per, periodOf(per, day)))
 		}
-		add(r.At.Truncate(time.Millisecond).Add(m.c.Late + time.Millisecond))
-		for per := range pers {
-			for day := DayOf(r.At.UTC()) - 2; day <= DayOf(r.At.UTC())+2; day++ {
-				add(m.c.closes(per, periodOf(per, day)))
+	}
+}
+
+// instants are the clocks behind one and up to another at which time alone could change something.
+func (m *person) instants(from, to time.Time) (all []time.Time) {
+	within := func(t time.Time) bool { return t.After(from) && !t.After(to) }
+	for _, t := range m.wait {
+		if within(t) {
+			all = append(all, t)
+		}
+	}
+	m.wait = slices.DeleteFunc(m.wait, func(t time.Time) bool { return !t.After(to) })
+	if end := m.c.closes("", 0); within(end) {
+		all = append(all, end)
+	}
+	if m.c.Goal.Watches() && m.c.Goal.per != "" {
+		first, last := m.watched(to)
+		for p := first; p <= last; p++ {
+			if at := m.c.closes(m.c.Goal.per, p); within(at) {
+				all = append(all, at)
 			}
 		}
 	}
-	if m.c.Goal.Watches() && m.c.Goal.per != "" {
-		first, last := m.watched()
-		for p := first; p <= last; p++ {
-			add(m.c.closes(m.c.Goal.per, p))
-		}
-	}
-	slices.SortFunc(all, time.Time.Compare)
-	return slices.CompactFunc(all, time.Time.Equal)
+	return all
 }
 
-// watched are the periods that a campaign with a `none` has, by the dates in its zone.
-func (m *person) watched() (first, last int) {
+// watched are the periods that a campaign with a `none` has until a clock, by the dates in its zone.
+func (m *person) watched(until time.Time) (first, last int) {
 	date := func(t time.Time) int { return DayOf(t.In(time.FixedZone("", offsets[m.c.Zone]))) }
-	until := m.world.Until
 	if !m.c.Ends.IsZero() {
 		until = m.c.Ends.Add(-1)
 	}
 	return periodOf(m.c.Goal.per, date(m.c.Starts)), periodOf(m.c.Goal.per, date(until))
 }
 
+// record takes what the user did, which is no duplicate.
 func (m *person) record(r Record) {
-	if first, ok := m.seen[r.ID]; ok && !r.Clock.After(first.At.Truncate(time.Millisecond).Add(m.world.lateness())) {
-		m.reached("duplicate")
-		return
-	}
-	m.seen[r.ID] = r
-	if m.known.IsZero() || r.At.Before(m.known) {
-		m.known = r.At
-	}
 	switch r.Kind {
-	case "stampede.profile":
-		m.profiles = append(m.profiles, r)
-	case "stampede.excused":
-		if r.Campaign == "" || r.Campaign == m.c.ID {
-			for _, day := range r.Dates {
-				m.excused[day] = true
-			}
-		}
+	case "stampede.profile", "stampede.excused":
 	case "stampede.enrolled", "stampede.withdrawn":
 		if r.Campaign == m.c.ID && !m.over {
 			m.takePart(r)
@@ -99,6 +89,7 @@ func (m *person) record(r Record) {
 	default:
 		m.event(r)
 	}
+	m.waitFor(r)
 }
 
 func (m *person) takePart(r Record) {
@@ -123,33 +114,18 @@ func (m *person) takePart(r Record) {
 		}
 		if m.c.EachPeriodPays() {
 			p := periodOf(m.c.Goal.per, m.dated(r).day)
-			for m.paidIn[p] == m.c.tiers() || m.c.closed(m.c.Goal.per, p, r.Clock) { // the next one is what the user was about to do
+			for m.paidIn[periodKey(m.c.Goal.per, p)] == m.c.tiers() || m.c.closed(m.c.Goal.per, p, r.Clock) { // the next one is what the user was about to do
 				p++
 			}
-			cycle, tier = periodKey(m.c.Goal.per, p), m.paidIn[p]+1
+			cycle = periodKey(m.c.Goal.per, p)
+			tier = m.paidIn[cycle] + 1
 		}
-		m.tell(r.Clock, "withdrawn %s/%d", cycle, tier)
+		m.tell(Told{What: "withdrawn", Cycle: cycle, Tier: fmt.Sprint(tier)}, r.Clock)
 	}
 	if m.part != "out" || r.At.After(m.from) {
 		m.from = r.At
 	}
 	m.part, m.evidence, m.before = "out", nil, m.paid
-}
-
-// profileAt is what was told of an instant, as known by now.
-func (m *person) profileAt(t time.Time, says func(Record) string) string {
-	value := ""
-	var newest time.Time
-	for _, p := range m.profiles {
-		if says(p) != "" && !p.At.After(t) && !p.At.Before(newest) {
-			value, newest = says(p), p.At
-		}
-	}
-	return value
-}
-
-func (m *person) planAt(t time.Time) string {
-	return m.profileAt(t, func(p Record) string { return p.Plan })
 }
 
 func (m *person) zoneAt(t time.Time) string {
@@ -191,8 +167,8 @@ func (m *person) event(r Record) {
 	if r.At.Before(m.c.Starts) || !m.c.Ends.IsZero() && !r.At.Before(m.c.Ends) || !m.may(r.At) {
 		return
 	}
-	if !r.inTime(m.c.Late) {
-		m.reached("too late")
+	if !r.inTime(min(m.c.Late, m.log.lateness(r.At))) {
+		m.log.reached("too late")
 		return
 	}
 	e := m.dated(r)
@@ -200,13 +176,13 @@ func (m *person) event(r Record) {
 	if !takes {
 		return
 	}
-	if m.c.EachPeriodPays() && m.paidIn[periodOf(m.c.Goal.per, e.day)] == m.c.tiers() {
+	if m.c.EachPeriodPays() && m.paidIn[periodKey(m.c.Goal.per, periodOf(m.c.Goal.per, e.day))] == m.c.tiers() {
 		return
 	}
 	e.counted = counts
 	m.evidence = append(m.evidence, e)
 	if !counts {
-		m.reached("counted against")
+		m.log.reached("counted against")
 	}
 }
 
@@ -228,7 +204,7 @@ func (m *person) judge(clock time.Time, due bool) {
 	if due && m.c.Goal.Watches() && !m.known.IsZero() {
 		first, last := 0, 0
 		if per != "" {
-			first, last = m.watched()
+			first, last = m.watched(clock)
 		}
 		for p := first; p <= last; p++ {
 			if m.c.closes(per, p).Equal(clock) && m.known.Before(m.c.end(per, p)) {
@@ -269,6 +245,7 @@ func (m *person) judgePeriod(p int, clock time.Time) {
 			}
 		}
 	}
+	key := periodKey(per, p)
 	closed := m.c.closed(per, p, clock)
 	end := m.c.end(per, p)
 	j := asked{
@@ -289,7 +266,7 @@ func (m *person) judgePeriod(p int, clock time.Time) {
 	}
 	paid := &m.paid
 	if m.c.EachPeriodPays() {
-		n := m.paidIn[p]
+		n := m.paidIn[key]
 		paid = &n
 	}
 	for *paid < due && (m.c.Limit == 0 || m.paid < m.c.Limit) {
@@ -298,20 +275,20 @@ func (m *person) judgePeriod(p int, clock time.Time) {
 		switch {
 		case m.c.EachPeriodPays():
 			m.paid++
-			m.paidIn[p] = *paid
-			cycle = periodKey(per, p)
+			m.paidIn[key] = *paid
+			cycle = key
 		case m.c.Always:
 			cycle, tier = tier, "1"
 		}
-		m.tell(clock, "reward %s/%s achieved %s by %d events", cycle, tier, achieved.UTC().Format(time.RFC3339Nano), counted)
+		m.tell(Told{What: "reward", Cycle: cycle, Tier: tier, Achieved: achieved, Events: counted}, clock)
 		m.rare(closed, tier, events)
 	}
 	if closed {
 		m.shut[p] = true
 		everybody := m.c.Goal.kind == "none" && j.may
-		if m.c.EachPeriodPays() && m.paidIn[p] == 0 && m.part != "out" && (counted > 0 || everybody) {
-			m.tell(clock, "failed %s/1", periodKey(per, p))
-			m.reached("a period failed")
+		if m.c.EachPeriodPays() && m.paidIn[key] == 0 && m.part != "out" && (counted > 0 || everybody) {
+			m.tell(Told{What: "failed", Cycle: key, Tier: "1"}, clock)
+			m.log.reached("a period failed")
 		}
 	}
 }
@@ -323,14 +300,14 @@ func (m *person) closeCampaign(clock time.Time) {
 	tookPart := m.part == "in" || slices.ContainsFunc(m.evidence, func(e evidence) bool { return e.counted })
 	everybody := m.c.Goal.kind == "none" && !m.known.IsZero() && m.known.Before(m.c.Ends) && m.may(m.c.Ends.Add(-1))
 	if tookPart || everybody {
-		m.tell(clock, "failed 1/1")
-		m.reached("a campaign failed")
+		m.tell(Told{What: "failed", Cycle: "1", Tier: "1"}, clock)
+		m.log.reached("a campaign failed")
 	}
 }
 
 // neutral says whether a date can't be missed: it is excused, or the user had less than 12 hours of it.
 func (m *person) neutral(day int) bool {
-	if m.excused[day] {
+	if m.excused[""][day] || m.excused[m.c.ID][day] {
 		return true
 	}
 	var changes []time.Time
@@ -359,41 +336,42 @@ func (m *person) neutral(day int) bool {
 		from = until
 	}
 	if had < 12*time.Hour {
-		m.reached("a date too short")
+		m.log.reached("a date too short")
 	}
 	return had < 12*time.Hour
 }
 
-func (m *person) tell(clock time.Time, format string, args ...any) {
-	m.told = append(m.told, m.c.ID+" "+fmt.Sprintf(format, args...)+", told at "+clock.UTC().Format(time.RFC3339Nano))
+func (m *person) tell(t Told, clock time.Time) {
+	t.User, t.Campaign, t.At = m.name, m.c, clock
+	m.log.tell(t)
 }
 
 // rare tells of what a reward shows.
 func (m *person) rare(closed bool, tier string, events []evidence) {
 	g := m.c.Goal
-	m.reached("reward of " + g.kind)
+	m.log.reached("reward of " + g.kind)
 	if g.per != "" {
-		m.reached("reward per " + g.per)
+		m.log.reached("reward per " + g.per)
 	}
 	if closed && g.Watches() {
-		m.reached("none paid")
+		m.log.reached("none paid")
 	}
 	if closed && g.kind == "sum" && g.net {
-		m.reached("net paid")
+		m.log.reached("net paid")
 	}
 	if g.kind == "sequence" && g.without != nil {
-		m.reached("without paid")
+		m.log.reached("without paid")
 	}
 	if tier != "1" {
-		m.reached("a higher tier")
+		m.log.reached("a higher tier")
 	}
 	if m.before > 0 {
-		m.reached("a reward after a withdrawal")
+		m.log.reached("a reward after a withdrawal")
 	}
 	if len(events) == 0 {
-		m.reached("a reward for nothing")
+		m.log.reached("a reward for nothing")
 	}
 	if g.kind == "streak" && g.period != "day" {
-		m.reached("a streak of " + g.period + "s")
+		m.log.reached("a streak of " + g.period + "s")
 	}
 }

@@ -9,10 +9,12 @@ import (
 // Record is one record of a user.
 type Record struct {
 	User, ID, Kind string // Kind is the event's type
+	Source         string // "s" where it is empty
 	At, Clock      time.Time
 	Written        string // the offset in which `time` is written: "" for Z, or "+09:00"
 	Zone           string // the event's `timezone`
 	V              int    // data.v
+	hasV           bool   // of one that was read
 
 	Timezone, Plan, Campaign string // of control events; plan "null" removes it
 	Dates                    []int  // days since 1970
@@ -54,7 +56,7 @@ func (r Record) CloudEvent() []byte {
 	if r.Zone != "" {
 		zone = fmt.Sprintf(`,"timezone":%q`, r.Zone)
 	}
-	return fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"s","type":%q,"time":%q%s,"data":%s}`, r.ID, r.Kind, at, zone, data)
+	return fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":%q,"type":%q,"time":%q%s,"data":%s}`, r.ID, r.source(), r.Kind, at, zone, data)
 }
 
 // offsets are the zones and offsets that are drawn, in seconds east of UTC.
@@ -63,9 +65,14 @@ var offsets = map[string]int{
 	"+00:00": 0, "-11:00": -11 * 3600, "+13:30": 13*3600 + 1800,
 }
 
-// Campaign is a campaign and all its options.
-
 // inTime says whether an event arrives in time for a lateness: clocks have whole ms.
 func (r Record) inTime(late time.Duration) bool {
 	return r.Clock.Sub(r.At.Truncate(time.Millisecond)) <= late
+}
+
+func (r Record) source() string {
+	if r.Source == "" {
+		return "s"
+	}
+	return r.Source
 }

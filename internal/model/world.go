@@ -1,44 +1,44 @@
 package model
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
 
-// World is campaigns and records, and a clock up to which time passes.
+// World is campaigns that were always in force, records, and a clock up to which time passes.
 type World struct {
 	Campaigns []*Campaign
 	Records   []Record
 	Until     time.Time
 }
 
-func (w *World) lateness() (most time.Duration) {
+// Expect is everything that comes of what users do, by user, one line each. reached is told of rare things.
+func (w *World) Expect(reached func(string)) map[string][]string {
+	l := NewLog()
+	l.reached = reached
 	for _, c := range w.Campaigns {
-		most = max(most, c.Late)
+		l.inForce[c.ID] = &standing{version: c}
 	}
-	return most
+	for _, r := range w.Records {
+		l.advance(r.Clock)
+		l.take(r)
+	}
+	l.advance(w.Until)
+	lines := map[string][]string{}
+	for _, t := range l.told {
+		lines[t.User] = append(lines[t.User], t.line())
+	}
+	for user := range lines {
+		slices.Sort(lines[user])
+	}
+	return lines
 }
 
-// Expect is everything that comes of a user's records in a campaign, one line each. reached is told of rare things.
-func (w *World) Expect(c *Campaign, user string, reached func(string)) []string {
-	m := &person{
-		world: w, c: c, user: user, seen: map[string]Record{}, excused: map[int]bool{}, paidIn: map[int]int{}, shut: map[int]bool{}, reached: reached,
+func (t Told) line() string {
+	s := fmt.Sprintf("%s %s %s/%s", t.Campaign.ID, t.What, t.Cycle, t.Tier)
+	if t.What == "reward" {
+		s += fmt.Sprintf(" achieved %s by %d events", t.Achieved.UTC().Format(time.RFC3339Nano), t.Events)
 	}
-	instants := m.instants()
-	for _, r := range w.Records {
-		if r.User != user {
-			continue
-		}
-		for len(instants) > 0 && !instants[0].After(r.Clock) {
-			m.judge(instants[0], true)
-			instants = instants[1:]
-		}
-		m.record(r)
-		m.judge(r.Clock, false)
-	}
-	for _, at := range instants {
-		m.judge(at, true)
-	}
-	slices.Sort(m.told)
-	return m.told
+	return s + ", told at " + t.At.UTC().Format(time.RFC3339Nano)
 }

@@ -224,17 +224,11 @@ func (b *bench) eventually(what string, holds func() bool) {
 // processed waits until the group has committed every event.
 func (b *bench) processed() {
 	b.Helper()
-	remaining := int64(-1)
-	defer func() {
-		if b.Failed() {
-			b.Logf("not processed: %d events", remaining)
-		}
-	}()
-	b.eventually("all events processed", func() bool {
-		var err error
-		remaining, err = b.judged().Remaining(context.Background())
-		return err == nil && remaining == 0
-	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := b.judged().AwaitProcessed(ctx); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // judged is what the judge is given.

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stampede-rewards/stampede/internal/judge"
 	"github.com/stampede-rewards/stampede/internal/stream"
 )
 
@@ -53,7 +52,7 @@ func TestAStopBeforeTheFirstAnswer(t *testing.T) {
 // nothing is issued twice.
 func TestTwoWorkersOfOneName(t *testing.T) {
 	b := newRealBench(t)
-	observer, err := judge.Observe(b.connection, b.topics.Rewards.Name)
+	observer, err := b.judged().Observe()
 	if err != nil {
 		t.Fatal(err)
 	}
