@@ -4,6 +4,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -20,10 +21,10 @@ import (
 
 // load is what upstream and authors do in a scenario: it is drawn before anything runs.
 type load struct {
-	campaigns []*model.Campaign // in force from the beginning
-	later     []*model.Campaign // and those that are published while events come: new ones, and new versions
-	records   []model.Record    // in the order of their clocks
-	wall      time.Time         // what time it is when the processes start: the log's clock is ahead of it, or behind
+	campaigns []*model.Campaign   // all that are ever in force, in all versions
+	inForce   [][]*model.Campaign // at first, and after each publish that comes later
+	records   []model.Record      // in the order of their clocks
+	wall      time.Time           // what time it is when the processes start: the log's clock is ahead of it, or behind
 }
 
 // published is when the first campaigns are, before anything happens.
@@ -41,24 +42,48 @@ func drawLoad(s *Scenario) *load {
 	for i := range 1 + r.IntN(maxCampaigns) {
 		l.campaigns = append(l.campaigns, model.DrawCampaign(d, fmt.Sprintf("c%d", i)))
 	}
-	all := slices.Clone(l.campaigns)
+	l.inForce = [][]*model.Campaign{slices.Clone(l.campaigns)}
 	for _, f := range s.Faults {
-		if f.Kind != Publish {
-			continue
+		if f.Kind == Publish {
+			l.drawPublish(d)
 		}
-		next := model.DrawCampaign(d, fmt.Sprintf("c%d", len(all)))
-		l.later, all = append(l.later, next), append(all, next)
 	}
 	users := make([]string, 1+r.IntN(maxUsers))
 	for i := range users {
 		users[i] = fmt.Sprintf("user-%d", i)
 	}
-	l.records = model.DrawRecords(d, all, users, s.Events)
+	l.records = model.DrawRecords(d, l.campaigns, users, s.Events)
 	l.wall = published // no tick is ever due
 	if r.IntN(3) == 0 {
 		l.wall = model.Start.Add(time.Duration(r.IntN(14*24)) * time.Hour)
 	}
 	return l
+}
+
+// drawPublish draws what comes into force next: a new campaign, a higher version, another goal, or one campaign less. The model can't judge a
+// `none` that comes late, nor a withdrawal where a close pays.
+func (l *load) drawPublish(d model.Draw) {
+	now := slices.Clone(l.inForce[len(l.inForce)-1])
+	i := d.Between(0, len(now)-1, "which campaign")
+	switch d.Between(0, 3, "what is published") {
+	case 0:
+		if next := model.DrawRestart(d, now[i]); next != nil {
+			now[i] = next
+			l.campaigns = append(l.campaigns, next)
+		}
+	case 1:
+		now[i] = model.DrawVersion(d, now[i])
+		l.campaigns = append(l.campaigns, now[i])
+	case 2:
+		if len(now) > 1 && !now[i].Goal.Waits() {
+			now = slices.Delete(now, i, i+1)
+		}
+	default:
+		if next := model.DrawCampaign(d, fmt.Sprintf("c%d", len(l.campaigns))); !next.Goal.Watches() {
+			now, l.campaigns = append(now, next), append(l.campaigns, next)
+		}
+	}
+	l.inForce = append(l.inForce, now)
 }
 
 // send produces the records, spread over the time of the load. Those whose acknowledgement is lost come twice, or not at all: what is in
@@ -80,16 +105,12 @@ func (w *world) produce(r *kgo.Record) {
 
 // poison produces a record that can't be processed.
 func (w *world) poison(n int) {
-	broken, err := workload.Broken()
-	if err != nil {
-		w.violated("world", err)
+	if len(poisons) == 0 {
+		w.violated("world", errors.New("the model agrees with no broken record"))
 		return
 	}
-	b := broken[n%len(broken)]
-	if len(b.Value) > poisonBytes {
-		b = broken[0]
-	}
-	r := &kgo.Record{Topic: w.topics.Events.Name, Key: b.Key, Value: b.Value, Timestamp: w.load.records[0].Clock}
+	b := poisons[n%len(poisons)]
+	r := &kgo.Record{Topic: w.topics.Events.Name, Partition: int32(n) % w.Partitions, Key: b.Key, Value: b.Value, Timestamp: w.load.records[0].Clock} //nolint:gosec // any
 	for k, v := range b.Headers {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: k, Value: []byte(v)})
 	}
@@ -98,6 +119,28 @@ func (w *world) poison(n int) {
 
 // poisonBytes bounds a poison record: megabytes belong to other tests.
 const poisonBytes = 100_000
+
+// poisons are the broken records for which the model has the same word. Where two things are wrong with a record, it may name the other.
+var poisons = func() (poisons []workload.BrokenRecord) {
+	all, err := workload.Broken()
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	for _, b := range all {
+		log := model.NewLog()
+		e := model.Entry{Timestamp: workload.BrokenClock.UnixMilli(), Key: b.Key, Value: b.Value}
+		for k, v := range b.Headers {
+			e.Headers = append(e.Headers, model.Header{Key: k, Value: []byte(v)})
+		}
+		if len(b.Value) > poisonBytes || log.Read(e) != nil {
+			continue
+		}
+		if letters := log.Letters(); len(letters) == 1 && letters[0].Reason == b.Reason && b.Reason != "future" { // the clock is another
+			poisons = append(poisons, b)
+		}
+	}
+	return poisons
+}()
 
 // pass lets time pass in every partition, until everything that could close has.
 func (w *world) pass() {

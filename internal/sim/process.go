@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/stampede-rewards/stampede/internal/judge"
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/pkg/state"
@@ -299,7 +300,7 @@ func (l *life) behindTheCommits() {
 			return
 		}
 		if o, ok := committed.Lookup(l.world.topics.Events.Name, n); ok && o.Err == nil && position.Input > max(0, o.At) {
-			l.world.violated("store_behind_commits", fmt.Errorf("the store of %s is at offset %d of partition %d, and %d is committed", l.name(), position.Input, n, o.At))
+			l.world.violated(string(judge.StoreBehindCommit), fmt.Errorf("the store of %s is at offset %d of partition %d, and %d is committed", l.name(), position.Input, n, o.At))
 		}
 	}
 }

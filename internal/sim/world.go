@@ -230,7 +230,7 @@ func (w *world) begin(ctx context.Context) (*judge.Observer, error) {
 	if w.upstream, err = w.connection().Client(ctx, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(partitionOf))); err != nil {
 		return nil, err
 	}
-	observer, err := judge.Observe(w.connection(), w.topics.Rewards.Name)
+	observer, err := w.installation().Observe()
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +262,7 @@ func (w *world) found(ctx context.Context) error {
 	if _, err := kadm.NewClient(cl).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: "retention.ms", Value: new("-1")}}, w.topics.Events.Name); err != nil {
 		return err
 	}
-	w.publish(w.load.campaigns)
+	w.publish(w.load.inForce[0])
 	return nil
 }
 
@@ -355,11 +355,7 @@ func (w *world) strike(f *Fault) {
 	case Poison:
 		w.poison(f.Nth + int(f.At))
 	case Publish:
-		for i := range w.Faults {
-			if &w.Faults[i] == f {
-				w.publishLater(f)
-			}
-		}
+		w.publishLater(f)
 	default:
 	}
 }
@@ -375,20 +371,18 @@ func (w *world) removeMember(p *process) {
 	}
 }
 
-// publishLater publishes the next of the campaigns that come later.
+// publishLater publishes what comes into force with a fault.
 func (w *world) publishLater(f *Fault) {
 	n := 0
 	for i := range w.Faults {
 		if w.Faults[i].Kind == Publish {
-			if n++; &w.Faults[i] == f {
-				break
-			}
+			n++
+		}
+		if &w.Faults[i] == f {
+			w.publish(w.load.inForce[n])
+			return
 		}
 	}
-	w.mu.Lock()
-	in := append(w.load.campaigns, w.load.later[:min(n, len(w.load.later))]...)
-	w.mu.Unlock()
-	w.publish(in)
 }
 
 // compact compacts topics, if the broker in memory does so faithfully: TestTheBrokerHidesWhatFollowsACompactedAbort.
@@ -482,7 +476,7 @@ func (w *world) heal() {
 }
 
 func (w *world) installation() judge.Case {
-	return judge.Case{Connection: w.connection(), Topics: w.topics, Group: group}
+	return judge.Case{Connection: w.connection(), Topics: w.topics, Group: group, Model: w.load.campaigns}
 }
 
 // awaitProcessed waits until everything is processed, which is what liveness asks for.
@@ -527,6 +521,9 @@ func (w *world) unstick(ctx context.Context) bool {
 func (w *world) judge(ctx context.Context, r *Result) {
 	c := w.installation()
 	for _, p := range w.processes {
+		if p.misled {
+			continue // what it has of partitions that it was not given since can't be right
+		}
 		if w.leaks.Load() {
 			p.disk = p.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(0, 0))})
 		}
@@ -545,8 +542,11 @@ func (w *world) judge(ctx context.Context, r *Result) {
 
 // violatedAll takes what the judge has found.
 func (w *world) violatedAll(err error) {
-	if err != nil {
-		w.violated("judge", err)
+	for _, name := range judge.Invariants(err) {
+		w.violated(string(name), err)
+	}
+	if err != nil && len(judge.Invariants(err)) == 0 {
+		w.violated("world", err)
 	}
 }
 
