@@ -33,9 +33,9 @@ const (
 // process is a broker as a Java process.
 type process struct {
 	dir, jars string
-	port      int
+	ports     []int // clients' own, and that of each address of Config.Advertise
 	ended     chan error
-	end       func() // kills it
+	running   *exec.Cmd // nil when it is killed
 }
 
 // startProcess fetches the jars if they are not there, formats a directory and starts the broker in it.
@@ -53,15 +53,22 @@ func startProcess(cfg Config) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := freePorts(2 + len(cfg.Advertise))
 	if err != nil {
 		return nil, err
 	}
-	p := &process{dir: dir, jars: jars, port: ports[0]}
+	controller, ports := ports[0], ports[1:]
+	p := &process{dir: dir, jars: jars, ports: ports}
+	listeners := fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", ports[0], controller)
+	told := fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", ports[0])
+	for i, address := range cfg.Advertise {
+		listeners += fmt.Sprintf(",%s://127.0.0.1:%d", advertised(i), ports[1+i])
+		told += fmt.Sprintf(",%s://%s", advertised(i), address)
+	}
 	settings := properties(cfg, map[string]string{
-		"listeners":                fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", ports[0], ports[1]),
-		"advertised.listeners":     fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", ports[0]),
-		"controller.quorum.voters": fmt.Sprintf("1@127.0.0.1:%d", ports[1]),
+		"listeners":                listeners,
+		"advertised.listeners":     told,
+		"controller.quorum.voters": fmt.Sprintf("1@127.0.0.1:%d", controller),
 		"log.dirs":                 filepath.Join(dir, "log"),
 	})
 	var lines strings.Builder
@@ -123,23 +130,36 @@ func (p *process) start() error {
 	if err := <-started; err != nil {
 		return fmt.Errorf("start java: %w", err)
 	}
-	p.end = func() {
-		if err := cmd.Process.Kill(); err == nil || errors.Is(err, os.ErrProcessDone) {
-			<-p.ended //nolint:errcheck // it was killed
-		}
-	}
+	p.running = cmd
 	return nil
 }
 
-func (p *process) addresses() []string { return []string{fmt.Sprintf("127.0.0.1:%d", p.port)} }
+func (p *process) addresses() []string { return []string{local(p.ports[0])} }
+
+func (p *process) listeners() []string {
+	var addresses []string
+	for _, port := range p.ports[1:] {
+		addresses = append(addresses, local(port))
+	}
+	return addresses
+}
+
+func local(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 func (p *process) kill() error {
-	if p.end != nil {
-		p.end()
-		p.end = nil
+	if p.running == nil {
+		return nil
 	}
+	if err := p.running.Process.Kill(); err == nil || errors.Is(err, os.ErrProcessDone) {
+		<-p.ended //nolint:errcheck // it was killed
+	}
+	p.running = nil
 	return nil
 }
+
+func (p *process) pause() error { return p.running.Process.Signal(syscall.SIGSTOP) }
+
+func (p *process) resume() error { return p.running.Process.Signal(syscall.SIGCONT) }
 
 func (p *process) stop() error {
 	return errors.Join(p.kill(), os.RemoveAll(p.dir))
