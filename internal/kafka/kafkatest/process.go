@@ -113,25 +113,30 @@ func (p *process) start() error {
 	}
 	cmd := p.java("kafka.Kafka", filepath.Join(p.dir, "server.properties"))
 	cmd.Stdout, cmd.Stderr = logFile, logFile
+	defer logFile.Close() //nolint:errcheck // the child has its own
+	if p.ended, err = StartChild(cmd); err != nil {
+		return fmt.Errorf("start java: %w", err)
+	}
+	p.running = cmd
+	return nil
+}
+
+// StartChild starts a command that the kernel kills when the test ends, however that ends. The channel gives what became of it, once.
+func StartChild(cmd *exec.Cmd) (ended chan error, err error) {
 	dieWithParent(cmd)
 	started := make(chan error)
-	p.ended = make(chan error, 1)
+	ended = make(chan error, 1)
 	go func() {
-		// The kernel ends the broker when the thread that started it does, so this one must not be given back.
+		// The kernel ends the child when the thread that started it does, so this one must not be given back.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			p.ended <- cmd.Wait()
+			ended <- cmd.Wait()
 		}
-		logFile.Close() //nolint:errcheck // it is the child's
 	}()
-	if err := <-started; err != nil {
-		return fmt.Errorf("start java: %w", err)
-	}
-	p.running = cmd
-	return nil
+	return ended, <-started
 }
 
 func (p *process) addresses() []string { return []string{local(p.ports[0])} }
