@@ -45,8 +45,9 @@ type session struct {
 	incarnation uint64
 	sequence    uint64 // of the newest transaction
 
-	life context.Context // ends with the session; opens run in it
-	end  context.CancelFunc
+	life     context.Context // ends with the session; opens run in it
+	end      context.CancelFunc
+	watching sync.WaitGroup // see unassigned.go
 
 	mu         sync.Mutex // guards what follows between the loop and the group's callbacks
 	partitions map[int32]*partition
@@ -119,6 +120,8 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 		client.Close()
 		return nil, fatal{err}
 	}
+	s.watching.Add(1)
+	go s.watchUnassigned()
 	return s, nil
 }
 
@@ -232,6 +235,7 @@ func (s *session) shut() {
 	opening := slices.Collect(maps.Values(s.opening))
 	s.mu.Unlock()
 	s.end()
+	s.watching.Wait()
 	s.ticker.client.Close()
 	for _, o := range opening {
 		<-o.done
