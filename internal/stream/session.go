@@ -64,6 +64,7 @@ type session struct {
 
 	rebalance chan struct{} // a callback waits for the cycle to end
 	ending    atomic.Pointer[context.CancelFunc]
+	cycles    atomic.Int64 // that are decided, with nothing of theirs to wait for
 }
 
 func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarnation uint64) (*session, error) {
@@ -139,6 +140,7 @@ func (s *session) run(ctx context.Context) error {
 		}
 		err := s.cycle(ctx)
 		s.client.AllowRebalance()
+		s.cycles.Add(1)
 		if err != nil {
 			return err
 		}
