@@ -202,7 +202,7 @@ func (s *session) fetchError(f kgo.FetchError) error {
 	case errors.Is(f.Err, context.Canceled), errors.Is(f.Err, context.DeadlineExceeded):
 		return nil
 	case errors.Is(f.Err, kerr.FencedInstanceID):
-		return s.replacedError()
+		return fmt.Errorf("%w: %w", errTaken, f.Err)
 	case errors.Is(f.Err, kerr.OffsetOutOfRange):
 		return fatal{fmt.Errorf("events at the committed offset of %s/%d are gone, the topic's retention removed them before they were processed: "+
 			"find out which were lost, then commit a new offset for group %s by kafka-consumer-groups.sh --reset-offsets", f.Topic, f.Partition, s.cfg.Group)}
