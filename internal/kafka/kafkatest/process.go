@@ -1,6 +1,7 @@
 package kafkatest
 
 import (
+	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -182,7 +183,8 @@ func fetchJars() (string, error) {
 		}
 		cache = filepath.Join(root, ".cache")
 	}
-	jars := filepath.Join(cache, "kafka", Version)
+	wanted := sha256.Sum256(pom)
+	jars := filepath.Join(cache, "kafka", fmt.Sprintf("%s-%x", Version, wanted[:4]))
 	if err := os.MkdirAll(filepath.Dir(jars), 0o755); err != nil {
 		return "", err
 	}
