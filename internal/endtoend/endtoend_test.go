@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,14 +29,18 @@ var installations int
 type installation struct {
 	judge.Case
 	t    *testing.T
-	args []string // of a processor
+	args []string // of a processor, but for the brokers
 
-	kafkaArgs []string // of every command
+	topicArgs []string // of every command
 }
 
 func newInstallation(t *testing.T, name string) *installation {
 	t.Helper()
-	broker := kafkatest.Shared(t)
+	return newInstallationOn(t, kafkatest.Shared(t), name)
+}
+
+func newInstallationOn(t *testing.T, broker *kafkatest.Broker, name string) *installation {
+	t.Helper()
 	installations++
 	name = fmt.Sprintf("%s-%d", name, installations)
 	in := &installation{t: t, Case: judge.Case{Connection: kafka.Connection{Brokers: broker.Addresses()}, Group: name}}
@@ -48,26 +53,31 @@ func newInstallation(t *testing.T, name string) *installation {
 	if in.Topics, err = kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Names: names, Partitions: 6}); err != nil {
 		t.Fatal(err)
 	}
-	in.kafkaArgs = []string{
-		"--brokers", strings.Join(broker.Addresses(), ","), "--events-topic", names.Events, "--rewards-topic", names.Rewards,
+	in.topicArgs = []string{
+		"--events-topic", names.Events, "--rewards-topic", names.Rewards,
 		"--changelog-topic", names.Changelog, "--dead-letters-topic", names.DeadLetters, "--campaigns-topic", names.Campaigns,
 	}
-	in.args = append([]string{"--group", in.Group, "--commit-interval", "20ms", "--checkpoint-interval", "500ms"}, in.kafkaArgs...)
+	in.args = append([]string{"--group", in.Group, "--commit-interval", "20ms", "--checkpoint-interval", "500ms"}, in.topicArgs...)
 	return in
 }
 
 // publish runs the publishing command on a directory of campaigns. Events that come before it are judged by none.
 func (in *installation) publish(dir string) string {
 	in.t.Helper()
-	out, err := exec.Command(binary, append([]string{"publish", dir}, in.kafkaArgs...)...).CombinedOutput() //nolint:gosec // our own words
+	out, err := exec.Command(binary, append([]string{"publish", dir, "--brokers", in.brokers()}, in.topicArgs...)...).CombinedOutput() //nolint:gosec // our own words
 	if err != nil {
 		in.t.Fatalf("publish %s: %v\n%s", dir, err, out)
 	}
 	return string(out)
 }
 
-func (in *installation) processor(name string) *processor {
-	return newProcessor(in.t, name, append(in.args, "--instance", name)...)
+func (in *installation) brokers() string { return strings.Join(in.Connection.Brokers, ",") }
+
+func (in *installation) processor(name string) *processor { return in.processorBy(name, in.brokers()) }
+
+// processorBy is one that reaches the broker by an address of its own.
+func (in *installation) processorBy(name, brokers string) *processor {
+	return newProcessor(in.t, name, slices.Concat(in.args, []string{"--instance", name, "--brokers", brokers})...)
 }
 
 // load produces events until end is called, which returns how many there were.

@@ -49,14 +49,16 @@ type processor struct {
 	log   *os.File
 	cmd   *exec.Cmd
 	ended chan error
-	born  int // where the newest life begins in the log, bytes
+
+	born    int    // where the newest life begins in the log, bytes
+	address string // where the newest life listens, empty before it has said so
 }
 
 func newProcessor(t *testing.T, name string, args ...string) *processor {
 	t.Helper()
 	p := &processor{t: t, name: name, dir: filepath.Join(t.TempDir(), name), args: args}
 	var err error
-	if p.log, err = os.Create(filepath.Join(t.TempDir(), name+".log")); err != nil {
+	if p.log, err = os.Create(filepath.Join(t.ArtifactDir(), name+".log")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -74,37 +76,49 @@ func newProcessor(t *testing.T, name string, args ...string) *processor {
 // start begins a life.
 func (p *processor) start() {
 	p.t.Helper()
-	p.born = len(p.tail(1 << 30))
+	p.born, p.address = len(p.tail(1<<30)), ""
 	p.cmd = exec.Command(binary, append([]string{"run", "--state", p.dir, "--listen", "127.0.0.1:0", "--log-format", "text"}, p.args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	if err := p.cmd.Start(); err != nil {
+	var err error
+	if p.ended, err = kafkatest.StartChild(p.cmd); err != nil {
 		p.t.Fatal(err)
 	}
-	p.ended = make(chan error, 1)
-	go func(cmd *exec.Cmd, ended chan error) { ended <- cmd.Wait() }(p.cmd, p.ended)
+}
+
+// exit says whether the process has ended, and how.
+func (p *processor) exit() (ended bool, err error) {
+	select {
+	case err := <-p.ended:
+		p.ended <- err // for whoever asks next
+		return true, err
+	default:
+		return false, nil
+	}
 }
 
 // kill is kill -9. A process that had ended by itself is a defect.
 func (p *processor) kill() {
-	select {
-	case err := <-p.ended:
+	if ended, err := p.exit(); ended {
 		p.t.Errorf("%s has ended by itself: %v", p.name, err)
-	default:
-		if err := p.cmd.Process.Kill(); err != nil {
-			p.t.Errorf("kill %s: %v", p.name, err)
-		}
-		<-p.ended
+	} else if err := p.cmd.Process.Kill(); err != nil {
+		p.t.Errorf("kill %s: %v", p.name, err)
 	}
+	<-p.ended
 	p.cmd = nil
+}
+
+func (p *processor) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Errorf("send %s %s: %v", p.name, s, err)
+	}
 }
 
 // stop ends a process in order. One that has only just begun is waited for: until it has asked for the signal, the signal ends it.
 func (p *processor) stop() {
 	p.t.Helper()
 	eventually(p.t, p.name+" has begun", func() bool { return p.url("/") != "" })
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		p.t.Errorf("stop %s: %v", p.name, err)
-	}
+	p.signal(syscall.SIGTERM)
 	if err := <-p.ended; err != nil {
 		p.t.Errorf("%s did not stop in order: %v", p.name, err)
 	}
@@ -123,19 +137,25 @@ var listening = regexp.MustCompile(`listen=(127\.0\.0\.1:\d+)`)
 
 // url is where the newest life serves a path; empty before it does. An earlier one may have been killed before it said where.
 func (p *processor) url(path string) string {
-	found := listening.FindStringSubmatch(p.tail(1 << 30)[p.born:])
-	if found == nil {
-		return ""
+	if p.address == "" {
+		found := listening.FindStringSubmatch(p.tail(1 << 30)[p.born:])
+		if found == nil {
+			return ""
+		}
+		p.address = found[1]
 	}
-	return "http://" + found[1] + path
+	return "http://" + p.address + path
 }
+
+// asking gives up on a process that is stopped.
+var asking = http.Client{Timeout: 5 * time.Second}
 
 func (p *processor) get(path string) (code int, body string) {
 	url := p.url(path)
 	if url == "" {
 		return 0, ""
 	}
-	answer, err := http.Get(url) //nolint:noctx // a test's own process
+	answer, err := asking.Get(url) //nolint:noctx // a test's own process
 	if err != nil {
 		return 0, ""
 	}

@@ -35,8 +35,9 @@ func (s *session) onBlocked(context.Context, *kgo.Client) {
 	default: // it is asked already
 	}
 	s.wake()
+	waitsFor := s.cycles.Load()
 	time.AfterFunc(endGrace, func() {
-		if cancel := s.ending.Load(); cancel != nil {
+		if cancel := s.ending.Load(); cancel != nil && s.cycles.Load() == waitsFor {
 			(*cancel)()
 		}
 	})

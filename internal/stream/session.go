@@ -45,8 +45,9 @@ type session struct {
 	incarnation uint64
 	sequence    uint64 // of the newest transaction
 
-	life context.Context // ends with the session; opens run in it
-	end  context.CancelFunc
+	life     context.Context // ends with the session; opens run in it
+	end      context.CancelFunc
+	watching sync.WaitGroup // see unassigned.go
 
 	mu         sync.Mutex // guards what follows between the loop and the group's callbacks
 	partitions map[int32]*partition
@@ -63,6 +64,7 @@ type session struct {
 
 	rebalance chan struct{} // a callback waits for the cycle to end
 	ending    atomic.Pointer[context.CancelFunc]
+	cycles    atomic.Int64 // that are decided, with nothing of theirs to wait for
 }
 
 func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarnation uint64) (*session, error) {
@@ -119,6 +121,8 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 		client.Close()
 		return nil, fatal{err}
 	}
+	s.watching.Add(1)
+	go s.watchUnassigned()
 	return s, nil
 }
 
@@ -136,6 +140,7 @@ func (s *session) run(ctx context.Context) error {
 		}
 		err := s.cycle(ctx)
 		s.client.AllowRebalance()
+		s.cycles.Add(1)
 		if err != nil {
 			return err
 		}
@@ -197,7 +202,7 @@ func (s *session) fetchError(f kgo.FetchError) error {
 	case errors.Is(f.Err, context.Canceled), errors.Is(f.Err, context.DeadlineExceeded):
 		return nil
 	case errors.Is(f.Err, kerr.FencedInstanceID):
-		return s.replacedError()
+		return fmt.Errorf("%w: %w", errTaken, f.Err)
 	case errors.Is(f.Err, kerr.OffsetOutOfRange):
 		return fatal{fmt.Errorf("events at the committed offset of %s/%d are gone, the topic's retention removed them before they were processed: "+
 			"find out which were lost, then commit a new offset for group %s by kafka-consumer-groups.sh --reset-offsets", f.Topic, f.Partition, s.cfg.Group)}
@@ -232,6 +237,7 @@ func (s *session) shut() {
 	opening := slices.Collect(maps.Values(s.opening))
 	s.mu.Unlock()
 	s.end()
+	s.watching.Wait()
 	s.ticker.client.Close()
 	for _, o := range opening {
 		<-o.done

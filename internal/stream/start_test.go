@@ -48,6 +48,25 @@ func TestAStopBeforeTheFirstAnswer(t *testing.T) {
 	b.end(w)
 }
 
+// A request to join that the worker's own last client had sent arrives late, after the next one has joined. The group then knows the worker's
+// name by a member that is nobody's. That is no other process: the worker goes on.
+func TestAGhostOfOnesOwnIsNoOtherProcess(t *testing.T) {
+	b := newRealBench(t)
+	const name = "haunted"
+	w := b.start(b.dir("a"), func(cfg *stream.Config) { cfg.Instance = name })
+	for range 2 {
+		b.produce(200)
+		b.processed()
+		discarded := w.metric("stampede_clients_discarded_total")
+		b.rawMember(name).join()
+		b.eventually("the worker has noticed", func() bool { return w.metric("stampede_clients_discarded_total") > discarded })
+	}
+	b.produce(200)
+	b.processed()
+	b.end(w)
+	b.judge(b.dir("a"))
+}
+
 // Two processes are given one name by mistake. One of them ends and says so, instead of the two throwing each other out for ever;
 // nothing is issued twice.
 func TestTwoWorkersOfOneName(t *testing.T) {

@@ -77,6 +77,11 @@ const (
 	discardWaitMax = 5 * time.Second
 	// replacedTimeout bounds the question whether another process has this one's name. It is asked again after the next discard.
 	replacedTimeout = 2 * time.Second
+	// takenTimes is how often in a row another member must have taken this worker's name before it is another process's, and takenWithin
+	// how soon one time must follow the other. Once or twice it may have been a client of this very worker: a request to join that was under
+	// way when the client was thrown away, and arrived late. Such a one is gone after that; two processes throw each other out for ever.
+	takenTimes  = 3
+	takenWithin = 3 * sessionTimeout
 	// leaveTimeout bounds how long a graceful stop asks the group to hand over at once; after that the session's timeout does it.
 	leaveTimeout = 5 * time.Second
 )
@@ -107,8 +112,19 @@ func (f fatal) Unwrap() error { return f.error }
 // group is left. The error is of the kind that needs somebody: a broken store, a wrong topic. Whatever a new client can mend, Run mends.
 func (w *Worker) Run(ctx context.Context) error {
 	wait := discardWaitMin
+	var taken int
+	var takenAt time.Time
 	for {
 		committed, err := w.runSession(ctx)
+		if errors.Is(err, errTaken) {
+			if time.Since(takenAt) > takenWithin {
+				taken = 0
+			}
+			if taken++; taken == takenTimes {
+				return w.replacedError()
+			}
+			takenAt = time.Now()
+		}
 		switch f := (fatal{}); {
 		case err == nil:
 			return nil
@@ -150,7 +166,7 @@ func (w *Worker) runSession(ctx context.Context) (committed bool, err error) {
 	if err := s.run(ctx); err != nil {
 		s.discard()
 		if w.replaced(ctx, s.member) {
-			err = w.replacedError()
+			err = fmt.Errorf("%w: %w", errTaken, err)
 		}
 		return s.sequence > 0, err
 	}
@@ -159,8 +175,11 @@ func (w *Worker) runSession(ctx context.Context) (committed bool, err error) {
 	return s.sequence > 0, nil
 }
 
-// replaced asks whether the group has another member of this worker's name than the one that was discarded: then another process
-// runs with it, and each new client of one makes the other's useless, for ever. The answer may be unknown, which is no.
+// errTaken means that the group knows another member by this worker's name.
+var errTaken = errors.New("the group has another member of this name")
+
+// replaced asks whether the group has another member of this worker's name than the one that was discarded: then another process may
+// run with it, and each new client of one makes the other's useless, for ever. The answer may be unknown, which is no.
 func (w *Worker) replaced(ctx context.Context, member string) bool {
 	if member == "" {
 		return false
@@ -185,8 +204,8 @@ func (w *Worker) replaced(ctx context.Context, member string) bool {
 }
 
 func (w *Worker) replacedError() error {
-	return fatal{fmt.Errorf("two processors run with the same instance id %q in group %s, and the other one came later: "+
-		"give each a store of its own (a copied store has the same id)", w.cfg.Instance, w.cfg.Group)}
+	return fmt.Errorf("two processors run with the same instance id %q in group %s, and the other one came later: "+
+		"give each a store of its own (a copied store has the same id)", w.cfg.Instance, w.cfg.Group)
 }
 
 // settle brings Kafka into the state that a session begins from: the topics are there and right, and no transaction of an earlier

@@ -53,7 +53,7 @@ func (s *Store) Prepare(entries []Prepared) (err error) {
 		return nil
 	}
 	batch := s.db.NewBatch()
-	defer func() { err = errors.Join(err, batch.Close()) }()
+	defer func() { err = errors.Join(err, s.release(batch)) }()
 	scratch := s.buffers.Get().(*[]byte)
 	defer func() {
 		if cap(*scratch) <= maxKeptBuffer {

@@ -43,7 +43,7 @@ func (s *Store) Checkpoint(p int32, pos Position, changes []Change) (err error) 
 		return err
 	}
 	batch := s.db.NewBatch()
-	defer func() { err = errors.Join(err, batch.Close()) }()
+	defer func() { err = errors.Join(err, s.release(batch)) }()
 	earliest, err := s.checkpointBatch(batch, p, pos, changes)
 	if err != nil {
 		return fmt.Errorf("checkpoint partition %d: %w", p, err)

@@ -1,9 +1,11 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -56,7 +58,13 @@ func (s *Store) events(log *slog.Logger) *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
 			s.counters.backgroundErrors.Add(1)
-			log.Error("the store's background work meets errors; it is tried again", "err", err)
+			switch {
+			case s.broken.Load() != nil: // Pebble tries again without a pause, and all has been said
+			case diskRefuses(err):
+				s.breakFor(err)
+			default:
+				log.Error("the store's background work meets errors; it is tried again", "err", err.Error())
+			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			s.counters.backgroundErrors.Add(1)
@@ -96,25 +104,54 @@ type brokenError struct{ cause error }
 func (e *brokenError) Error() string   { return ErrBroken.Error() + ": " + e.cause.Error() }
 func (e *brokenError) Unwrap() []error { return []error{ErrBroken, e.cause} }
 
-// guard runs a call that writes. Pebble answers an error of its log with Fatalf or a panic, perhaps with locks held, so
-// after one nothing may be asked of it any more. Panics of the Go runtime are bugs and go on.
-func (s *Store) guard(call func() error) (err error) {
-	defer func() {
-		switch cause := recover().(type) {
-		case nil:
-		case runtime.Error:
-			panic(cause)
-		case error:
-			broken := &brokenError{cause}
-			s.broken.CompareAndSwap(nil, broken)
-			err = broken
-		default:
-			panic(cause)
-		}
+// diskRefuses says whether an error of Pebble's background work is one that trying again does not mend. Pebble tries again for ever, and
+// when its memory is full whoever writes waits for that: a full disk must not be a process that waits and says nothing.
+func diskRefuses(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EROFS)
+}
+
+// breakFor makes the store unusable, for the first cause.
+func (s *Store) breakFor(cause error) {
+	if s.broken.CompareAndSwap(nil, &brokenError{cause}) {
+		close(s.failed)
+	}
+}
+
+// guard runs a call that writes. Pebble answers an error of its log with Fatalf or a panic, perhaps with locks held, and lets a call wait for
+// background work that can't be done; so after an error of the disk nothing may be asked of it any more, and what is waiting there is left
+// behind. Panics of the Go runtime are bugs and go on.
+func (s *Store) guard(call func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			switch cause := recover().(type) {
+			case nil:
+			case runtime.Error:
+				panic(cause)
+			case error:
+				s.breakFor(cause)
+			default:
+				panic(cause)
+			}
+		}()
+		done <- call()
 	}()
-	return call()
+	select {
+	case err := <-done:
+		return err
+	case <-s.failed:
+		return s.broken.Load()
+	}
 }
 
 func (s *Store) commit(batch *pebble.Batch, o *pebble.WriteOptions) error {
 	return s.guard(func() error { return batch.Commit(o) })
+}
+
+// release gives a batch back, unless a commit that was left behind may still hold it.
+func (s *Store) release(batch *pebble.Batch) error {
+	if s.broken.Load() != nil {
+		return nil
+	}
+	return batch.Close()
 }

@@ -102,7 +102,7 @@ func (r *Restore) Finish(pos Position) (err error) {
 	}
 	pos.Restoring = false
 	batch := s.db.NewBatch()
-	defer func() { err = errors.Join(err, batch.Close()) }()
+	defer func() { err = errors.Join(err, r.store.release(batch)) }()
 	earliest, err := s.checkpointBatch(batch, p, pos, r.left())
 	if err != nil {
 		return fmt.Errorf("restore partition %d: %w", p, err)

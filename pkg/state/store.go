@@ -87,6 +87,7 @@ type Store struct {
 	counters      *counters
 
 	broken atomic.Pointer[brokenError]
+	failed chan struct{} // closed when broken is set
 	closed atomic.Bool
 
 	mu       sync.Mutex
@@ -119,7 +120,7 @@ func open(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		lock: lock, fs: cfg.FS, dir: cfg.Dir, counters: &counters{},
+		lock: lock, fs: cfg.FS, dir: cfg.Dir, counters: &counters{}, failed: make(chan struct{}),
 		overlayBytes: cfg.MemoryBytes / overlayShare, restoreBuffer: cfg.RestoreBufferBytes,
 		journals: map[int32]*journal{}, timers: map[int32]int64{},
 	}

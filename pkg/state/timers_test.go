@@ -252,7 +252,8 @@ func TestRestoreKeepsOneTimerAUser(t *testing.T) {
 // Whoever reads timers while others are written sees those of one checkpoint.
 func TestTimersAreReadWhileTheyMove(t *testing.T) {
 	s := mustOpen(t, vfs.NewMem(), "s")
-	must(t, s.Checkpoint(1, Position{}, []Change{set("ann", "x").due(2, 0)}))
+	const first = 2
+	must(t, s.Checkpoint(1, Position{}, []Change{set("ann", "x").due(first, 0)}))
 	const checkpoints = 2000
 	var wait sync.WaitGroup
 	stop := make(chan struct{})
@@ -273,11 +274,11 @@ func TestTimersAreReadWhileTheyMove(t *testing.T) {
 	const far = 100 * checkpoints
 	for i := range int64(checkpoints) {
 		clock := 10 * i
-		from, to := clock-5, int64(far)
+		from, to := max(clock-5, first), int64(far)
 		if i%2 == 1 {
 			from, to = far, clock+5
 		}
-		must(t, s.Checkpoint(1, Position{Clock: clock}, []Change{set("ann", "x").due(to, max(from, 0))}))
+		must(t, s.Checkpoint(1, Position{Clock: clock}, []Change{set("ann", "x").due(to, from)}))
 	}
 	close(stop)
 	wait.Wait()

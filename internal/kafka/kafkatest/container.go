@@ -22,13 +22,13 @@ const (
 	// containerTimeout bounds the pull of the image and the start.
 	containerTimeout = 10 * time.Minute
 
-	insidePort = "9094/tcp"
+	insidePort = 9094 // and those after it, one for each address of Config.Advertise
 )
 
 // container is a broker in Docker.
 type container struct {
 	testcontainers.Container
-	address string
+	outside []string // clients' own address, and that of each listener of Config.Advertise
 }
 
 // startContainer runs the official image. A broker tells its clients its own address, so the port that it has outside is chosen
@@ -50,35 +50,46 @@ func startContainer(cfg Config) (node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker: %w", err)
 	}
-	ports, err := freePorts(1)
+	ports, err := freePorts(1 + len(cfg.Advertise))
 	if err != nil {
 		return nil, err
 	}
-	address := net.JoinHostPort(host, strconv.Itoa(ports[0]))
+	var exposed, outside []string
+	bindings := network.PortMap{}
+	for i, port := range ports {
+		inside := fmt.Sprintf("%d/tcp", insidePort+i)
+		exposed = append(exposed, inside)
+		bindings[network.MustParsePort(inside)] = []network.PortBinding{{HostPort: strconv.Itoa(port)}}
+		outside = append(outside, net.JoinHostPort(host, strconv.Itoa(port)))
+	}
 	c, err := testcontainers.GenericContainer(ctx, testcontainers.GenericContainerRequest{
 		ContainerRequest: testcontainers.ContainerRequest{
-			Image:        image,
-			ExposedPorts: []string{insidePort},
-			HostConfigModifier: func(host *dockercontainer.HostConfig) {
-				host.PortBindings = network.PortMap{network.MustParsePort(insidePort): {{HostPort: strconv.Itoa(ports[0])}}}
-			},
-			Env:        environment(cfg, address),
-			WaitingFor: wait.ForExec([]string{"true"}), // whether Kafka answers is asked by whoever uses it
+			Image:              image,
+			ExposedPorts:       exposed,
+			HostConfigModifier: func(host *dockercontainer.HostConfig) { host.PortBindings = bindings },
+			Env:                environment(cfg, outside[0]),
+			WaitingFor:         wait.ForExec([]string{"true"}), // whether Kafka answers is asked by whoever uses it
 		},
 		Started: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", image, err)
 	}
-	return &container{c, address}, nil
+	return &container{c, outside}, nil
 }
 
 // environment holds all settings: the image drops its own as soon as it is given one.
 func environment(cfg Config, address string) map[string]string {
 	variables := map[string]string{"CLUSTER_ID": clusterID, "KAFKA_HEAP_OPTS": heap}
+	listeners := fmt.Sprintf("PLAINTEXT://0.0.0.0:9092,CONTROLLER://0.0.0.0:9093,OUTSIDE://0.0.0.0:%d", insidePort)
+	told := "PLAINTEXT://localhost:9092,OUTSIDE://" + address
+	for i, address := range cfg.Advertise {
+		listeners += fmt.Sprintf(",%s://0.0.0.0:%d", advertised(i), insidePort+1+i)
+		told += fmt.Sprintf(",%s://%s", advertised(i), address)
+	}
 	for name, value := range properties(cfg, map[string]string{
-		"listeners":                "PLAINTEXT://0.0.0.0:9092,CONTROLLER://0.0.0.0:9093,OUTSIDE://0.0.0.0:9094",
-		"advertised.listeners":     "PLAINTEXT://localhost:9092,OUTSIDE://" + address,
+		"listeners":                listeners,
+		"advertised.listeners":     told,
 		"controller.quorum.voters": "1@localhost:9093",
 		"log.dirs":                 "/tmp/kafka-log",
 	}) {
@@ -87,13 +98,19 @@ func environment(cfg Config, address string) map[string]string {
 	return variables
 }
 
-func (k *container) addresses() []string { return []string{k.address} }
+func (k *container) addresses() []string { return k.outside[:1] }
+
+func (k *container) listeners() []string { return k.outside[1:] }
 
 func (k *container) kill() error {
 	return docker("kill", "--signal", "KILL", k.GetContainerID())
 }
 
 func (k *container) start() error { return docker("start", k.GetContainerID()) }
+
+func (k *container) pause() error { return docker("pause", k.GetContainerID()) }
+
+func (k *container) resume() error { return docker("unpause", k.GetContainerID()) }
 
 func (k *container) stop() error { return k.Terminate(context.Background()) }
 

@@ -31,6 +31,9 @@ const (
 // Config says what a broker is to be like.
 type Config struct {
 	Properties map[string]string // server.properties, beside our own
+	// Advertise gives the broker one more listener for each address, which tells its clients to come to that address: a test's own, from
+	// where it leads them to [Broker.Listener]. So a proxy can stand between one client and the broker, and stays there.
+	Advertise []string
 }
 
 // Broker is a running Kafka of one node.
@@ -42,9 +45,12 @@ type Broker struct {
 // node is a way to run a broker.
 type node interface {
 	addresses() []string
-	kill() error  // as by kill -9
-	start() error // again, on the same data and address
-	stop() error  // for good, and nothing is left
+	listeners() []string // one for each address of Config.Advertise
+	kill() error         // as by kill -9
+	start() error        // again, on the same data and address
+	pause() error        // as by SIGSTOP
+	resume() error
+	stop() error // for good, and nothing is left
 	log() string
 }
 
@@ -156,13 +162,19 @@ func (b *Broker) await(tb testing.TB) {
 // Addresses are the broker's, host:port.
 func (b *Broker) Addresses() []string { return b.node.addresses() }
 
+// Listener is where the broker answers clients that were told to come to the i-th address of [Config.Advertise].
+func (b *Broker) Listener(i int) string { return b.node.listeners()[i] }
+
+// Ours says whether the broker is this test's to stop and to kill. One that was given is not, and has no further listeners.
+func (b *Broker) Ours() bool { return b.kind != "given" }
+
 // Kind says which way it was started: "given", "docker" or "java".
 func (b *Broker) Kind() string { return b.kind }
 
 // Kill ends the broker as kill -9 does. Restart brings it back. A broker that was given is not ours to kill: the test is skipped.
 func (b *Broker) Kill(tb testing.TB) {
 	tb.Helper()
-	if b.kind == "given" {
+	if !b.Ours() {
 		tb.Skipf("the broker of %s is not this test's to kill", brokersVariable)
 	}
 	if err := b.node.kill(); err != nil {
@@ -179,12 +191,32 @@ func (b *Broker) Restart(tb testing.TB) {
 	b.await(tb)
 }
 
+// Pause stops the broker as SIGSTOP does: its connections stay, and nothing answers. Resume lets it go on.
+func (b *Broker) Pause(tb testing.TB) {
+	tb.Helper()
+	if err := b.node.pause(); err != nil {
+		tb.Fatalf("pause Kafka: %v", err)
+	}
+}
+
+// Resume ends a Pause, and returns when the broker answers.
+func (b *Broker) Resume(tb testing.TB) {
+	tb.Helper()
+	if err := b.node.resume(); err != nil {
+		tb.Fatalf("resume Kafka: %v", err)
+	}
+	b.await(tb)
+}
+
 // given is a broker that somebody else runs.
 type given []string
 
 func (g given) addresses() []string { return g }
+func (g given) listeners() []string { return nil }
 func (g given) kill() error         { return errors.New("not ours") }
 func (g given) start() error        { return errors.New("not ours") }
+func (g given) pause() error        { return errors.New("not ours") }
+func (g given) resume() error       { return errors.New("not ours") }
 func (g given) stop() error         { return nil }
 func (g given) log() string         { return "" }
 
@@ -213,11 +245,17 @@ func properties(cfg Config, more map[string]string) map[string]string {
 		"default.replication.factor":                       "1",
 		"min.insync.replicas":                              "1",
 	}
+	for i := range cfg.Advertise {
+		p["listener.security.protocol.map"] += fmt.Sprintf(",%s:PLAINTEXT", advertised(i))
+	}
 	for _, settings := range []map[string]string{more, cfg.Properties} {
 		maps.Copy(p, settings)
 	}
 	return p
 }
+
+// advertised names the listener of an address of Config.Advertise.
+func advertised(i int) string { return fmt.Sprintf("ADVERTISED%d", i) }
 
 func tail(path string) string {
 	b, err := os.ReadFile(path)

@@ -70,3 +70,32 @@ func TestKilledBrokerComesBack(t *testing.T) {
 		t.Errorf("%d records in %d partitions after a restart, wanted 1 in 3", records, len(ends[topic]))
 	}
 }
+
+// What a client is told leads it through whoever listens at the advertised address, and a paused broker answers again.
+func TestClientsAreLedToTheAdvertisedAddress(t *testing.T) {
+	const elsewhere = "127.0.0.1:1"
+	b := kafkatest.Start(t, kafkatest.Config{Advertise: []string{elsewhere}})
+	if !b.Ours() {
+		t.Skip("a broker that is given has no listener of ours")
+	}
+	told := func(address string) string {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(address))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		brokers, err := kadm.NewClient(cl).ListBrokers(t.Context())
+		if err != nil || len(brokers) != 1 {
+			t.Fatalf("brokers %v, %v", brokers, err)
+		}
+		return fmt.Sprintf("%s:%d", brokers[0].Host, brokers[0].Port)
+	}
+	if got := told(b.Listener(0)); got != elsewhere {
+		t.Errorf("clients of the further listener are sent to %s, wanted %s", got, elsewhere)
+	}
+	b.Pause(t)
+	b.Resume(t)
+	if got := told(b.Addresses()[0]); got != b.Addresses()[0] {
+		t.Errorf("clients of the first listener are sent to %s, wanted %s", got, b.Addresses()[0])
+	}
+}

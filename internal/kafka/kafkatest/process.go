@@ -1,6 +1,7 @@
 package kafkatest
 
 import (
+	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -33,9 +34,9 @@ const (
 // process is a broker as a Java process.
 type process struct {
 	dir, jars string
-	port      int
+	ports     []int // clients' own, and that of each address of Config.Advertise
 	ended     chan error
-	end       func() // kills it
+	running   *exec.Cmd // nil when it is killed
 }
 
 // startProcess fetches the jars if they are not there, formats a directory and starts the broker in it.
@@ -53,15 +54,22 @@ func startProcess(cfg Config) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := freePorts(2 + len(cfg.Advertise))
 	if err != nil {
 		return nil, err
 	}
-	p := &process{dir: dir, jars: jars, port: ports[0]}
+	controller, ports := ports[0], ports[1:]
+	p := &process{dir: dir, jars: jars, ports: ports}
+	listeners := fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", ports[0], controller)
+	told := fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", ports[0])
+	for i, address := range cfg.Advertise {
+		listeners += fmt.Sprintf(",%s://127.0.0.1:%d", advertised(i), ports[1+i])
+		told += fmt.Sprintf(",%s://%s", advertised(i), address)
+	}
 	settings := properties(cfg, map[string]string{
-		"listeners":                fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", ports[0], ports[1]),
-		"advertised.listeners":     fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", ports[0]),
-		"controller.quorum.voters": fmt.Sprintf("1@127.0.0.1:%d", ports[1]),
+		"listeners":                listeners,
+		"advertised.listeners":     told,
+		"controller.quorum.voters": fmt.Sprintf("1@127.0.0.1:%d", controller),
 		"log.dirs":                 filepath.Join(dir, "log"),
 	})
 	var lines strings.Builder
@@ -106,40 +114,58 @@ func (p *process) start() error {
 	}
 	cmd := p.java("kafka.Kafka", filepath.Join(p.dir, "server.properties"))
 	cmd.Stdout, cmd.Stderr = logFile, logFile
+	defer logFile.Close() //nolint:errcheck // the child has its own
+	if p.ended, err = StartChild(cmd); err != nil {
+		return fmt.Errorf("start java: %w", err)
+	}
+	p.running = cmd
+	return nil
+}
+
+// StartChild starts a command that the kernel kills when the test ends, however that ends. The channel gives what became of it, once.
+func StartChild(cmd *exec.Cmd) (ended chan error, err error) {
 	dieWithParent(cmd)
 	started := make(chan error)
-	p.ended = make(chan error, 1)
+	ended = make(chan error, 1)
 	go func() {
-		// The kernel ends the broker when the thread that started it does, so this one must not be given back.
+		// The kernel ends the child when the thread that started it does, so this one must not be given back.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			p.ended <- cmd.Wait()
+			ended <- cmd.Wait()
 		}
-		logFile.Close() //nolint:errcheck // it is the child's
 	}()
-	if err := <-started; err != nil {
-		return fmt.Errorf("start java: %w", err)
-	}
-	p.end = func() {
-		if err := cmd.Process.Kill(); err == nil || errors.Is(err, os.ErrProcessDone) {
-			<-p.ended //nolint:errcheck // it was killed
-		}
-	}
-	return nil
+	return ended, <-started
 }
 
-func (p *process) addresses() []string { return []string{fmt.Sprintf("127.0.0.1:%d", p.port)} }
+func (p *process) addresses() []string { return []string{local(p.ports[0])} }
+
+func (p *process) listeners() []string {
+	var addresses []string
+	for _, port := range p.ports[1:] {
+		addresses = append(addresses, local(port))
+	}
+	return addresses
+}
+
+func local(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 func (p *process) kill() error {
-	if p.end != nil {
-		p.end()
-		p.end = nil
+	if p.running == nil {
+		return nil
 	}
+	if err := p.running.Process.Kill(); err == nil || errors.Is(err, os.ErrProcessDone) {
+		<-p.ended //nolint:errcheck // it was killed
+	}
+	p.running = nil
 	return nil
 }
+
+func (p *process) pause() error { return p.running.Process.Signal(syscall.SIGSTOP) }
+
+func (p *process) resume() error { return p.running.Process.Signal(syscall.SIGCONT) }
 
 func (p *process) stop() error {
 	return errors.Join(p.kill(), os.RemoveAll(p.dir))
@@ -157,7 +183,8 @@ func fetchJars() (string, error) {
 		}
 		cache = filepath.Join(root, ".cache")
 	}
-	jars := filepath.Join(cache, "kafka", Version)
+	wanted := sha256.Sum256(pom)
+	jars := filepath.Join(cache, "kafka", fmt.Sprintf("%s-%x", Version, wanted[:4]))
 	if err := os.MkdirAll(filepath.Dir(jars), 0o755); err != nil {
 		return "", err
 	}

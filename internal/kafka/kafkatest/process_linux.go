@@ -5,7 +5,10 @@ import (
 	"syscall"
 )
 
-// dieWithParent makes the kernel end the broker with the test, however that ends.
+// dieWithParent makes the kernel end a child with the thread that starts it.
 func dieWithParent(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 }

@@ -4,5 +4,5 @@ package kafkatest
 
 import "os/exec"
 
-// dieWithParent can't be had here: a test that is killed leaves its broker running.
+// dieWithParent can't be had here: a test that is killed leaves its children running.
 func dieWithParent(*exec.Cmd) {}
