@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/stream"
 )
 
 const (
@@ -136,13 +137,22 @@ func (o *Observer) ask(ctx context.Context, admin *kadm.Client) {
 		reward, some := o.uncovered[n]
 		switch {
 		case !some:
-		case r.At > reward.cause:
+		case covers(r, reward.cause):
 			delete(o.uncovered, n)
 		case reward.since+1 < began: // it was asked, and answered, twice since
 			o.order.find(broken(NothingUncommitted, "a reward for events/%d@%d is committed, and the committed offset is %d", n, reward.cause, r.At))
 			delete(o.uncovered, n)
 		}
 	}
+}
+
+// covers says whether a committed offset is behind a record, or before it and behind some of what was due at its clock.
+func covers(r kadm.OffsetResponse, cause int64) bool {
+	if r.At != cause {
+		return r.At > cause
+	}
+	named, err := stream.ParseCommit(r.Metadata)
+	return err == nil && named.Step > 0
 }
 
 // Count is how many rewards were seen so far.
