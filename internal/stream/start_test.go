@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,18 @@ func TestStartToFirstCommit(t *testing.T) {
 	}
 	b.end(b.work("a"))
 	b.judge(b.dir("a"))
+}
+
+// A worker that is told to stop before it has reached a broker has done nothing wrong.
+func TestAStopBeforeTheStart(t *testing.T) {
+	b := newBench(t)
+	store := b.store(b.dir("a"))
+	defer store.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := stream.NewWorker(stream.Config{Connection: b.connection, Store: store}).Run(ctx); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
 }
 
 // Two processes are given one name by mistake. One of them ends and says so, instead of the two throwing each other out for ever;

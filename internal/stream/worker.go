@@ -111,6 +111,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		switch f := (fatal{}); {
 		case err == nil:
 			return nil
+		case ctx.Err() != nil && errors.Is(err, context.Canceled):
+			w.cfg.Log.Info("stopped while connecting", "error", err)
+			return nil // the request to stop is what ended it, and no broker that can't be reached
 		case errors.As(err, &f):
 			return f.error
 		case ctx.Err() != nil:
