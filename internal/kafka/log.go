@@ -86,6 +86,9 @@ func (c Connection) hasMore(ctx context.Context, cl *kgo.Client, span Span, at i
 		return false, fmt.Errorf("fetch %s/%d: the answer is of something else", span.Topic, span.Partition)
 	}
 	got := answer.Topics[0].Partitions[0]
+	if got.ErrorCode == kerr.OffsetOutOfRange.Code && at == 0 && got.LogStartOffset > 0 {
+		return got.LogStartOffset < span.End, nil // the log begins later by now
+	}
 	if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
 		return false, err
 	}

@@ -64,6 +64,33 @@ func TestACompactedLogEnds(t *testing.T) {
 	read(t, c, topics.Changelog.Name, 10) // behind the end: as if more had been there
 }
 
+// What is in a compacted topic stays there, however old it is.
+func TestTheEmbeddedBrokerKeepsWhatIsCompacted(t *testing.T) {
+	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	c := kafka.Connection{Brokers: broker.Brokers()}
+	cl := connect(t, c)
+	topics, err := kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range []string{topics.Changelog.Name, topics.Campaigns.Name} {
+		for _, key := range []string{"a", "b"} {
+			r := &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(key), Timestamp: time.Now().Add(-365 * 24 * time.Hour)}
+			if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		broker.Cluster().Compact()
+		if diff := cmp.Diff([]string{"a", "b"}, read(t, c, topic, 2)); diff != "" {
+			t.Errorf("%s: %s", topic, diff)
+		}
+	}
+}
+
 func read(t *testing.T, c kafka.Connection, topic string, end int64) (values []string) {
 	t.Helper()
 	if err := c.ReadCommitted(t.Context(), kafka.Span{Topic: topic, End: end}, func(r *kgo.Record) (bool, error) {

@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"context"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -32,16 +33,19 @@ func TestStartToFirstCommit(t *testing.T) {
 	b.judge(b.dir("a"))
 }
 
-// A worker that is told to stop before it has reached a broker has done nothing wrong.
-func TestAStopBeforeTheStart(t *testing.T) {
+// Who is asked to stop before any broker has answered stops, and that is no failure.
+func TestAStopBeforeTheFirstAnswer(t *testing.T) {
 	b := newBench(t)
-	store := b.store(b.dir("a"))
-	defer store.Close()
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	if err := stream.NewWorker(stream.Config{Connection: b.connection, Store: store}).Run(ctx); err != nil {
-		t.Errorf("it ended with %v", err)
-	}
+	dialled := make(chan struct{}, 100)
+	w := b.start(b.dir("a"), func(cfg *stream.Config) {
+		cfg.Connection.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			dialled <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	})
+	<-dialled
+	b.end(w)
 }
 
 // Two processes are given one name by mistake. One of them ends and says so, instead of the two throwing each other out for ever;

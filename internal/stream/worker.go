@@ -83,8 +83,9 @@ const (
 
 // Worker is one consumer-group member and one transactional producer over one store. Run it once.
 type Worker struct {
-	cfg    Config
-	status *status
+	cfg     Config
+	status  *status
+	settled bool // the topics were found right once; of Run's goroutine
 }
 
 // NewWorker returns a worker that is to be Run.
@@ -111,10 +112,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		switch f := (fatal{}); {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil && errors.Is(err, context.Canceled):
-			w.cfg.Log.Info("stopped while connecting", "error", err)
-			return nil // the request to stop is what ended it, and no broker that can't be reached
-		case errors.As(err, &f):
+		case errors.As(err, &f) && (ctx.Err() == nil || !errors.Is(err, context.Canceled)):
 			return f.error
 		case ctx.Err() != nil:
 			w.cfg.Log.Info("stopped while connecting", "error", err)
@@ -209,13 +207,14 @@ func (w *Worker) settle(ctx context.Context) (kafka.TopicsState, error) {
 	if _, _, err := cl.ProducerID(ctx); err != nil {
 		return kafka.TopicsState{}, fmt.Errorf("begin as transactional id %s: %w", w.transactional(), err)
 	}
+	w.settled = true
 	return topics, nil
 }
 
 // atFirst makes an error fatal as long as nothing has ever worked: an address or a setting is wrong, and somebody waits to
 // be told. Later the broker may be about to come back.
 func (w *Worker) atFirst(err error) error {
-	if w.status.everReady() {
+	if w.settled {
 		return err
 	}
 	return fatal{err}
