@@ -73,6 +73,14 @@ func (c *Campaign) tiers() int { return max(1, len(c.Goal.numbers)) }
 // EachPeriodPays says whether the rewards' cycles are periods and not ordinals.
 func (c *Campaign) EachPeriodPays() bool { return c.Always && c.Goal.per != "" }
 
+// cycleUnit is the period after which rewards are called, empty for ordinals.
+func (c *Campaign) cycleUnit() string {
+	if !c.EachPeriodPays() {
+		return ""
+	}
+	return c.Goal.per
+}
+
 // end is when a period has ended in every place, or the campaign has.
 func (c *Campaign) end(per string, period int) time.Time {
 	if per == "" {

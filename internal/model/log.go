@@ -39,6 +39,7 @@ type Told struct {
 type standing struct {
 	version   *Campaign
 	withdrawn time.Time // zero where it is not
+	units     []string  // periods after which rewards were called before this version
 }
 
 // campaign is the campaign as it is in force.

@@ -1,6 +1,9 @@
 package model
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // What the model does not say, because it follows from how a ledger is kept and not from a rule: when a user who is idle is looked at after a
 // change of what closes. So a campaign in which a close pays (`none`, `net`) is put in force before anybody does anything, or at least a
@@ -34,16 +37,18 @@ func (l *Log) publish(c *Campaign) (reason string, err error) {
 		if !c.differsInReward(was.version) {
 			return "", errors.New("a version changes numbers, dates or who may take part")
 		}
-		l.change(&standing{version: c})
+		l.change(&standing{version: c, units: was.units})
 		return "", nil
 	case !c.Restart:
 		return "needs_restart", nil
+	case c.cycleUnit() != "" && c.cycleUnit() != was.version.cycleUnit() && slices.Contains(was.units, c.cycleUnit()):
+		return "bad_control", nil // a reward could be issued twice
 	case !c.differsInGoal(was.version):
 		return "", errors.New("a version with on_change: restart changes more than the goal")
 	case c.Goal.Waits() || was.version.Goal.Waits():
 		return "", errors.New("a version with on_change: restart of a campaign in which a close pays")
 	}
-	l.change(&standing{version: c})
+	l.change(&standing{version: c, units: append(slices.Clone(was.units), was.version.cycleUnit())})
 	for _, u := range l.users {
 		u.in[c.ID].restart()
 	}
@@ -61,7 +66,7 @@ func (l *Log) withdraw(id string) (reason string, err error) {
 	case was.version.Goal.Waits():
 		return "", errors.New("a campaign in which a close pays is withdrawn")
 	}
-	l.change(&standing{version: was.version, withdrawn: l.clock})
+	l.change(&standing{version: was.version, withdrawn: l.clock, units: was.units})
 	return "", nil
 }
 

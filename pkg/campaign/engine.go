@@ -337,6 +337,15 @@ func (p *progress) exhausted(c *Campaign, of period) Decision {
 // eachPeriodPays says whether the rewards' cycles are periods and not ordinals (R1).
 func (c *Campaign) eachPeriodPays() bool { return c.Always && c.goal.per != noUnit }
 
+// cycleUnit is the period after which the campaign's rewards are called, empty where they are called after ordinals. Ordinals go on through
+// restarts. Of periods it is remembered which were paid, as long as they can be paid: so a campaign that has left a unit can't return to it.
+func (c *Campaign) cycleUnit() string {
+	if !c.eachPeriodPays() {
+		return ""
+	}
+	return unitNames[c.goal.per]
+}
+
 // issue pays what the evidence of a bucket is worth and has not been paid. may is for what only a close decides: a `none` (G8).
 func (e *Engine) issue(l *Ledger, c *Campaign, p *progress, b *bucket, to string, clock int64, may bool) {
 	u := l.user(c, clock)

@@ -155,6 +155,9 @@ func (e *Engine) restartFor(p *progress, c *Campaign) bool {
 		return false
 	}
 	p.startAnew()
+	if p.epoch < uint64(len(c.units)) && c.units[p.epoch] != c.cycleUnit() {
+		p.buckets = nil // periods of another length than the campaign's are now
+	}
 	p.epoch, e.released = c.epoch, true
 	return true
 }

@@ -156,6 +156,33 @@ func TestL2ARestartForgetsTheEventsThatCounted(t *testing.T) {
 	}
 }
 
+// A restart can change which periods pay. Those that were paid are no periods of the new length: this once paid every month since the year 244.
+func TestL2ARestartWithOtherPeriods(t *testing.T) {
+	goal := func(per string) string {
+		return "on_change: restart\nrepeat: always\ngoal: {any: [{event: hit}, {none: claim}], per: " + per + "}"
+	}
+	l := &writtenLog{t: t}
+	l.publish("2026-03-02T00:00:00Z", definition("c", 1, goal("week")))
+	l.at("2026-03-02T10:00:00Z", "u", "hit", "{}")
+	l.publish("2026-03-03T00:00:00Z", definition("c", 2, goal("month")))
+	l.at("2026-03-03T10:00:00Z", "u", "hit", "{}")
+	l.at("2026-03-04T10:00:00Z", "u", "hit", "{}")
+	l.publish("2026-03-05T00:00:00Z", definition("c", 3, goal("week"))) // which weeks were paid is forgotten: it would pay this one again
+	l.publish("2026-03-05T00:00:00Z", definition("c", 4, goal("day")))
+	l.at("2026-03-05T10:00:00Z", "u", "hit", "{}")
+	rewards, letters := playLog(t, l.entries)
+	var got []string
+	for _, r := range rewards {
+		got = append(got, r.Cycle)
+	}
+	if diff := cmp.Diff([]string{"2026-W10", "2026-03", "2026-03-05"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]model.Letter{{Offset: 5, Reason: string(ReasonBadControl)}}, letters); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A campaign that was withdrawn is closed when its lateness has passed. A date that is excused later pays nothing in it.
 func TestT4NothingIsPaidInAWithdrawnCampaignThatIsClosed(t *testing.T) {
 	for _, c := range []struct {

@@ -283,16 +283,18 @@ func TestP2OneMoreEventTakesNoRewardAway(t *testing.T) {
 			return
 		}
 		before := arriving(rt, w, controls, events)
-		one := events[draw.Between(0, len(events)-1, "like")]
-		one.ID, one.At = "one more", model.Start.Add(time.Duration(draw.Between(0, 500, "when"))*30*time.Minute)
-		after := arriving(rt, w, controls, slices.Insert(slices.Clone(events), draw.Between(0, len(events), "where"), one))
-		paid, more = paid+len(before), more+len(after)-len(before)
-		if len(after) < len(before) {
-			rt.Fatalf("one more event gives fewer rewards:\n%s%v\n%v", w.Campaigns[0].YAML(), before, after)
-		}
-		for _, reward := range before {
-			if !bounded(w) && !slices.Contains(after, reward) {
-				rt.Fatalf("one more event takes %s away:\n%s%v", reward, w.Campaigns[0].YAML(), after)
+		for range 4 { // each added to the same events
+			one := events[draw.Between(0, len(events)-1, "like")]
+			one.ID, one.At = "one more", model.Start.Add(time.Duration(draw.Between(0, 500, "when"))*30*time.Minute)
+			after := arriving(rt, w, controls, slices.Insert(slices.Clone(events), draw.Between(0, len(events), "where"), one))
+			paid, more = paid+len(before), more+len(after)-len(before)
+			if len(after) < len(before) {
+				rt.Fatalf("one more event gives fewer rewards:\n%s%v\n%v", w.Campaigns[0].YAML(), before, after)
+			}
+			for _, reward := range before {
+				if !bounded(w) && !slices.Contains(after, reward) {
+					rt.Fatalf("one more event takes %s away:\n%s%v", reward, w.Campaigns[0].YAML(), after)
+				}
 			}
 		}
 	})
