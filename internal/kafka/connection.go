@@ -71,6 +71,7 @@ func (c Connection) Options() []kgo.Opt {
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID(id),
 		kgo.MetadataMinAge(metadataMinAge),
+		kgo.DisableClientMetrics(), // what a client does is told by our own metrics; short-lived ones would be asked for theirs when they close
 		kgo.WithHooks(c.Hooks...),
 	}
 	if c.Dial != nil {

@@ -31,7 +31,7 @@ type Scenario struct {
 }
 
 const (
-	minLoad, maxLoad     = 4 * time.Second, 25 * time.Second
+	minLoad, maxLoad     = 3 * time.Second, 18 * time.Second
 	minEvents, maxEvents = 20, 250
 	maxFaults            = 7
 	soonAfter            = 2 * time.Second

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,7 +60,8 @@ func child(t *testing.T) {
 	if _, err := fmt.Sscan(*asChild, &begin, &step, &end); err != nil {
 		t.Fatal(err)
 	}
-	runtime.GOMAXPROCS(1) // so that a seed is likely to do the same again
+	runtime.GOMAXPROCS(1)   // so that a seed is likely to do the same again
+	debug.SetGCPercent(800) // a world is small, and gone after it
 	out := os.NewFile(3, "results")
 	for n := begin; n < end; n += step {
 		fmt.Fprintf(out, "%d\n", n)
@@ -233,16 +235,18 @@ func (c *core) process(ctx context.Context, stop func()) error {
 		return err
 	}
 	hanging := time.AfterFunc(hang, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) }) // it tells where every goroutine is
-	running, err := c.read(reader, stop, func() { hanging.Reset(hang) })
+	running, leaks, err := c.read(reader, stop, func() { hanging.Reset(hang) })
 	hanging.Stop()
 	ended := cmd.Wait()
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	if running {
+	if running || ended != nil && !leaks {
 		text := said.String()
 		c.take(Result{Seed: c.next, Violations: []Violation{{"crash", fmt.Sprintf("the process has ended: %v\n%s", ended, text[:min(len(text), maxSaid)])}}})
-		c.next += c.step
+		if running {
+			c.next += c.step
+		}
 		if *first {
 			stop()
 		}
@@ -253,16 +257,16 @@ func (c *core) process(ctx context.Context, stop func()) error {
 // maxSaid bounds what is shown of the last words of a process.
 const maxSaid = 8000
 
-// read takes results until the process has ended, and says whether it was at a seed then.
-func (c *core) read(r io.Reader, stop, alive func()) (running bool, err error) {
+// read takes results until the process has ended, and says whether it was at a seed then, and whether the last one left a broken store behind.
+func (c *core) read(r io.Reader, stop, alive func()) (running, leaks bool, err error) {
 	lines := bufio.NewReaderSize(r, 1<<20)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return running, nil
+			return running, leaks, nil
 		}
 		if err != nil {
-			return running, err
+			return running, leaks, err
 		}
 		alive()
 		if line[0] != '{' {
@@ -271,11 +275,11 @@ func (c *core) read(r io.Reader, stop, alive func()) (running bool, err error) {
 		}
 		var result Result
 		if err := json.Unmarshal(line, &result); err != nil {
-			return running, err
+			return running, leaks, err
 		}
 		c.take(result)
 		c.next = result.Seed + c.step
-		running = false
+		running, leaks = false, result.Leaks
 		if *first && len(result.Violations) > 0 {
 			stop()
 		}

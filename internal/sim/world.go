@@ -48,6 +48,8 @@ const (
 	idle = 3 * time.Second
 	// observed is how long the observer gets to see the last rewards.
 	observed = 2 * time.Second
+	// lingering is how long a connection that was closed may still sleep: time stands still when the scenario has ended.
+	lingering = time.Minute
 	// maxTrace bounds the story that is kept.
 	maxTrace = 200_000
 )
@@ -106,6 +108,7 @@ func Run(t *testing.T, s Scenario, done func(Result)) {
 		time.Sleep(time.Until(published))
 		r := Result{Seed: s.Seed, Covered: w.covered}
 		w.run(t.Context(), &r)
+		time.Sleep(lingering)
 		w.mu.Lock()
 		r.Violations, r.Trace = w.violations, w.story
 		w.mu.Unlock()
@@ -121,7 +124,7 @@ func (w *world) run(ctx context.Context, r *Result) {
 		return
 	}
 	defer w.cluster.Close()
-	defer w.upstream.Close()
+	defer func() { w.upstream.Close() }() // a topic that is made anew has another
 
 	go w.send()
 	var timed sync.WaitGroup
