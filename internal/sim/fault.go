@@ -254,7 +254,8 @@ func (f Fault) detailed(r *rand.Rand, s *Scenario) Fault {
 			f.For = between(10*time.Second, 14*time.Second) // others take over
 		}
 	case Remove:
-		f.For = between(11*time.Second, 14*time.Second) // longer than its transaction's timeout
+		f.Request = kmsg.TxnOffsetCommit                // so that its transaction is open, and says nothing of offsets
+		f.For = between(11*time.Second, 14*time.Second) // longer than that transaction's timeout
 	case CrashAtDisk:
 		f.Torn, f.Kept = r.IntN(2) == 0, []int{0, 50, 100}[r.IntN(3)]
 		f.For = between(0, 3*time.Second)

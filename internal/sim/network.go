@@ -160,9 +160,14 @@ func (c *conn) Write(b []byte) (int, error) {
 	l.disk.wait()
 	key, version := kmsg.Key(binary.BigEndian.Uint16(b[4:])), int16(binary.BigEndian.Uint16(b[6:])) //nolint:gosec // Kafka's own types
 	l.requested(key, version, b)
-	if f := l.process.strike(func(f *Fault) bool { return (f.Kind == CrashBefore || f.Kind == Drop) && f.Request == key }); f != nil {
-		if f.Kind == CrashBefore {
+	if f := l.process.strike(func(f *Fault) bool {
+		return (f.Kind == CrashBefore || f.Kind == Drop || f.Kind == Remove) && f.Request == key
+	}); f != nil {
+		if f.Kind != Drop {
 			l.crash(f)
+		}
+		if f.Kind == Remove {
+			l.world.lives.Go(func() { l.world.removeMember(l.process) })
 		}
 		return 0, errors.Join(errCut, c.Close())
 	}

@@ -69,6 +69,11 @@ func Draw(seed uint64) Scenario {
 			f.At = s.Faults[n-1].At + time.Duration(r.Int64N(int64(soonAfter))) // the second fault while the first is being mended
 		}
 		s.Faults = append(s.Faults, f)
+		if f.Kind == Remove && s.Processes > 1 { // who takes over reads the changelog while the dead one's transaction is open in it
+			s.Faults = append(s.Faults, Fault{
+				Kind: LoseStore, At: f.At + time.Duration(r.Int64N(int64(4*time.Second))), Process: (f.Process + 1) % s.Processes, Node: -1, Nth: 1,
+			})
+		}
 	}
 	slices.SortStableFunc(s.Faults, func(a, b Fault) int { return int(a.At - b.At) })
 	if r.IntN(30) == 0 {

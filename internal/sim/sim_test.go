@@ -65,7 +65,7 @@ func child(t *testing.T) {
 	out := os.NewFile(3, "results")
 	for n := begin; n < end; n += step {
 		fmt.Fprintf(out, "%d\n", n)
-		Run(t, Draw(n), func(r Result) {
+		Run(t, Draw(n), func() { fmt.Fprintln(out, mayDie) }, func(r Result) {
 			if len(r.Violations) == 0 {
 				r.Trace = nil
 			}
@@ -235,51 +235,69 @@ func (c *core) process(ctx context.Context, stop func()) error {
 		return err
 	}
 	hanging := time.AfterFunc(hang, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) }) // it tells where every goroutine is
-	running, leaks, err := c.read(reader, stop, func() { hanging.Reset(hang) })
+	at, err := c.read(reader, stop, func() { hanging.Reset(hang) })
 	hanging.Stop()
 	ended := cmd.Wait()
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	if running || ended != nil && !leaks {
-		text := said.String()
+	text := said.String()
+	switch {
+	case !at.running && (ended == nil || at.leaks): // all were run, or the last one has left a broken store behind
+	case at.running && at.mayDie && strings.Contains(text[:min(len(text), maxSaid)], "cockroachdb/pebble"):
+		c.take(Result{Seed: c.next, Covered: map[string]int{endedByDisk: 1}}) // it had no other way
+	default:
 		c.take(Result{Seed: c.next, Violations: []Violation{{"crash", fmt.Sprintf("the process has ended: %v\n%s", ended, text[:min(len(text), maxSaid)])}}})
-		if running {
-			c.next += c.step
-		}
 		if *first {
 			stop()
 		}
 	}
+	if at.running {
+		c.next += c.step
+	}
 	return nil
 }
+
+// progress is where a process was when it ended.
+type progress struct {
+	running bool // at a seed
+	mayDie  bool // a disk was full
+	leaks   bool // the seed before has left a broken store behind
+}
+
+// mayDie is what a process writes when Pebble may end it.
+const mayDie = "a disk is full"
 
 // maxSaid bounds what is shown of the last words of a process.
 const maxSaid = 8000
 
-// read takes results until the process has ended, and says whether it was at a seed then, and whether the last one left a broken store behind.
-func (c *core) read(r io.Reader, stop, alive func()) (running, leaks bool, err error) {
+// read takes results until the process has ended, and says where it was then.
+func (c *core) read(r io.Reader, stop, alive func()) (at progress, err error) {
 	lines := bufio.NewReaderSize(r, 1<<20)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return running, leaks, nil
+			return at, nil
 		}
 		if err != nil {
-			return running, leaks, err
+			return at, err
 		}
 		alive()
-		if line[0] != '{' {
-			running = true
+		switch {
+		case string(line) == mayDie+"\n":
+			at.mayDie = true
+			continue
+		case line[0] != '{':
+			at = progress{running: true}
 			continue
 		}
 		var result Result
 		if err := json.Unmarshal(line, &result); err != nil {
-			return running, leaks, err
+			return at, err
 		}
 		c.take(result)
 		c.next = result.Seed + c.step
-		running, leaks = false, result.Leaks
+		at = progress{leaks: result.Leaks}
 		if *first && len(result.Violations) > 0 {
 			stop()
 		}
@@ -304,7 +322,7 @@ func alone(t *testing.T) {
 	t.Log(s)
 	for i := range *times {
 		stop := false
-		Run(t, s, func(r Result) {
+		Run(t, s, func() {}, func(r Result) {
 			if stop = len(r.Violations) > 0; stop || i == *times-1 {
 				for _, line := range r.Trace {
 					t.Log(line)

@@ -75,6 +75,7 @@ type Result struct {
 // world is one scenario while it runs.
 type world struct {
 	Scenario
+	mayDie  func()
 	load    *load
 	virtual kfake.VirtualNetwork
 	cluster *kfake.Cluster
@@ -99,11 +100,11 @@ type world struct {
 	rejections []*kfake.FaultHandle
 }
 
-// Run runs a scenario in a bubble of its own.
-func Run(t *testing.T, s Scenario, done func(Result)) {
+// Run runs a scenario in a bubble of its own. mayDie is told that from now on Pebble may end the process.
+func Run(t *testing.T, s Scenario, mayDie func(), done func(Result)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
-			Scenario: s, load: drawLoad(&s), covered: map[string]int{}, sent: make(chan struct{}), ending: make(chan struct{}),
+			Scenario: s, mayDie: mayDie, load: drawLoad(&s), covered: map[string]int{}, sent: make(chan struct{}), ending: make(chan struct{}),
 		}
 		time.Sleep(time.Until(published))
 		r := Result{Seed: s.Seed, Covered: w.covered}
@@ -304,7 +305,7 @@ func (w *world) jump() time.Duration { return time.Duration(w.jumped.Load()) }
 // schedule arms a fault that waits for an occasion, and lets one that comes at a time come.
 func (w *world) schedule(f *Fault, timed *sync.WaitGroup) {
 	switch f.Kind {
-	case CrashBefore, CrashAfter, CrashAtDisk, Drop, Lose, Unknown, Late:
+	case CrashBefore, CrashAfter, CrashAtDisk, Remove, Drop, Lose, Unknown, Late:
 		w.processes[f.Process].arm(f)
 	case Recreate: // in the end
 	default:
@@ -330,9 +331,6 @@ func (w *world) strike(f *Fault) {
 	switch f.Kind {
 	case Kill, LoseStore, OldStore, AheadStore:
 		l.crash(f)
-	case Remove:
-		l.crash(f)
-		w.removeMember(p)
 	case Stop:
 		l.stop(f.For)
 	case Cut, BlackHole, Pause:
@@ -346,6 +344,7 @@ func (w *world) strike(f *Fault) {
 	case Compact:
 		w.compact()
 	case DiskFull:
+		w.mayDie()
 		l.disk.mu.Lock()
 		l.disk.full = time.Now().Add(f.For)
 		l.disk.mu.Unlock()

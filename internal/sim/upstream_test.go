@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -134,6 +135,47 @@ func TestTheBrokerHidesWhatFollowsACompactedAbort(t *testing.T) {
 		}
 		if slices.Equal(read, []string{"a", "b", "c"}) {
 			t.Error("what was committed is read: it has been mended")
+		}
+	})
+}
+
+// A defect of the client: a member that the group has thrown out, and that hears of it in the answer to JoinGroup, joins again under a new id and
+// keeps its partitions. It says neither that they were lost nor that they were assigned anew, and goes on from the offsets that it knew. What
+// others committed meanwhile is processed again. internal/stream looks at the member's id after each rebalance (errForgotten).
+func TestTheClientKeepsThePartitionsOfAForgottenMember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var virtual kfake.VirtualNetwork
+		cluster, err := kfake.NewCluster(kfake.ListenFn(virtual.Listen), kfake.Ports(1), kfake.SeedTopics(1, "topic"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cluster.Close()
+		var told []string
+		tell := func(what string) func(context.Context, *kgo.Client, map[string][]int32) {
+			return func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+				if len(partitions["topic"]) > 0 {
+					told = append(told, what)
+				}
+			}
+		}
+		cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(virtual.DialContext), kgo.DisableClientMetrics(),
+			kgo.ConsumerGroup("g"), kgo.InstanceID("a"), kgo.ConsumeTopics("topic"), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+			kgo.OnPartitionsAssigned(tell("assigned")), kgo.OnPartitionsRevoked(tell("revoked")), kgo.OnPartitionsLost(tell("lost")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.CloseAllowingRebalance()
+		time.Sleep(10 * time.Second)
+		before, _ := cl.GroupMetadata()
+		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Group: "g", Err: kerr.UnknownMemberID})
+		cl.ForceRebalance()
+		time.Sleep(time.Minute)
+		after, _ := cl.GroupMetadata()
+		if before == after {
+			t.Fatalf("the member was not thrown out: it is still %s", after)
+		}
+		if !slices.Equal(told, []string{"assigned"}) {
+			t.Errorf("the client told %v: it has been mended", told)
 		}
 	})
 }
