@@ -15,7 +15,8 @@ help: ## this list
 demo: ## a broker, events, a processor and rewards in one process; Ctrl-C ends it
 	go run ./cmd/processor demo
 
-test: check race endtoend fuzz ## everything: formatting, vet, lint, tests with the race detector, the long tests, fuzz targets for a few seconds each
+test: check race sim endtoend fuzz ## everything: formatting, vet, lint, tests with the race detector, the long tests, a short form of each attack, fuzz targets for a few seconds each
+	$(MAKE) mutants MUTANTS=cheap
 
 check: lint ## formatting, go vet, golangci-lint
 	@unformatted=$$(gofmt -l cmd deploy pkg internal); if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
