@@ -11,10 +11,11 @@
 //
 //   - scenario.go: what a seed draws, an installation, its load and its faults; fault.go: the faults.
 //   - world.go: one scenario from its beginning to the verdict; process.go: the lives of a process; load.go: what upstream sends.
-//   - network.go and disk.go: where faults strike.
+//   - network.go and disk.go: where faults strike at what a process does; strike.go: those that come at a time; broker.go: what is done to the
+//     broker; recreate.go: a topic that is made anew in the end.
 //   - coverage.go: the rare paths that a run must have taken, told from what processes log and what went over the wire.
 //   - sim_test.go: many seeds on all cores, the report of a failing one, shrinking; mutants_test.go: programs with one line broken, each of which
-//     must be caught.
+//     must be caught (mutant_table_test.go); upstream_test.go: defects of others that were met on the way.
 //
 // A seed draws all that is ours to draw. What it can't fix is the order in which the Go scheduler runs goroutines, so a failing seed is
 // run several times, and the report has the whole story of the time that it failed.

@@ -4,10 +4,8 @@ package sim
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -18,10 +16,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/stampede-rewards/stampede/internal/judge"
@@ -153,63 +149,6 @@ func (w *world) run(ctx context.Context, r *Result) {
 	}
 }
 
-// recreate makes a topic anew and starts the processes again. They can't go on from what they have, so nothing may be issued and no offset
-// committed until somebody has decided.
-func (w *world) recreate(ctx context.Context, f *Fault) {
-	name := map[string]string{"events": w.topics.Events.Name, "changelog": w.topics.Changelog.Name}[f.Topic]
-	before, err := w.connection().Ends(ctx, w.topics.Rewards.Name)
-	if err != nil {
-		w.violated("world", err)
-		return
-	}
-	if _, err := kadm.NewClient(w.upstream).DeleteTopic(ctx, name); err != nil {
-		w.violated("world", err)
-		return
-	}
-	cl, err := w.connection().Client(ctx, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(partitionOf)))
-	if err != nil {
-		w.violated("world", err)
-		return
-	}
-	w.upstream.Close() // it knows the topic that is gone
-	w.upstream = cl
-	topics, err := kafka.EnsureTopics(ctx, w.upstream, w.topicsConfig())
-	if err != nil {
-		w.violated("world", err)
-		return
-	}
-	w.remade.Store(true)
-	w.struck(f)
-	for _, r := range w.load.records {
-		w.produce(&kgo.Record{Topic: topics.Events.Name, Key: []byte(r.User), Value: r.CloudEvent(), Timestamp: r.Clock})
-	}
-	w.ending = make(chan struct{})
-	for _, p := range w.processes {
-		p.ended, p.misled = make(chan struct{}), true
-		go p.run()
-	}
-	time.Sleep(remadeTime)
-	w.mu.Lock()
-	seen := w.covered[refused]
-	w.mu.Unlock()
-	close(w.ending)
-	for _, p := range w.processes {
-		<-p.ended
-	}
-	w.lives.Wait()
-	after, err := w.connection().Ends(ctx, w.topics.Rewards.Name)
-	if err != nil {
-		w.violated("world", err)
-		return
-	}
-	if !maps.Equal(before, after) {
-		w.violated("remade_topic_stops", fmt.Errorf("topic %s was made anew, and rewards were issued: their ends were %v and are %v", name, before, after))
-	}
-	if seen == 0 {
-		w.violated("remade_topic_stops", fmt.Errorf("topic %s was made anew, and no partition is refused", name))
-	}
-}
-
 // begin brings the installation up.
 func (w *world) begin(ctx context.Context) (*judge.Observer, error) {
 	ports := make([]int, w.Brokers)
@@ -302,154 +241,6 @@ func (w *world) isEnding() bool {
 // jump is how far the log's clock is off.
 func (w *world) jump() time.Duration { return time.Duration(w.jumped.Load()) }
 
-// schedule arms a fault that waits for an occasion, and lets one that comes at a time come.
-func (w *world) schedule(f *Fault, timed *sync.WaitGroup) {
-	switch f.Kind {
-	case CrashBefore, CrashAfter, CrashAtDisk, Remove, Drop, Lose, Unknown, Late:
-		w.processes[f.Process].arm(f)
-	case Recreate: // in the end
-	default:
-		timed.Go(func() {
-			time.Sleep(f.At - w.elapsed())
-			w.strike(f)
-		})
-	}
-}
-
-// strike lets a fault happen now.
-func (w *world) strike(f *Fault) {
-	p := w.processes[f.Process]
-	p.mu.Lock()
-	l := p.life
-	p.mu.Unlock()
-	if l == nil {
-		return // it has not begun
-	}
-	if f.Kind != Compact {
-		w.struck(f)
-	}
-	switch f.Kind {
-	case Kill, LoseStore, OldStore, AheadStore:
-		l.crash(f)
-	case Stop:
-		l.stop(f.For)
-	case Cut, BlackHole, Pause:
-		l.network.strike(f)
-	case Reject:
-		w.reject(f)
-	case MoveLeaders:
-		w.cluster.ShufflePartitionLeaders()
-	case MoveCoordinators:
-		w.cluster.RehashCoordinators()
-	case Compact:
-		w.compact()
-	case DiskFull:
-		w.mayDie()
-		l.disk.mu.Lock()
-		l.disk.full = time.Now().Add(f.For)
-		l.disk.mu.Unlock()
-	case DiskSlow:
-		l.disk.mu.Lock()
-		l.disk.slow = time.Now().Add(f.For)
-		l.disk.mu.Unlock()
-	case ClockJump:
-		w.jumped.Add(int64(f.Jump))
-	case Poison:
-		w.poison(f.Nth + int(f.At))
-	case Publish:
-		w.publishLater(f)
-	default:
-	}
-}
-
-// removeMember takes a process that is dead out of the group, as an operator does who has taken it away for good.
-func (w *world) removeMember(p *process) {
-	left, err := kadm.NewClient(w.upstream).LeaveGroup(context.Background(), kadm.LeaveGroup(group).InstanceIDs(p.name))
-	if err == nil {
-		err = left.Error()
-	}
-	if err != nil && !errors.Is(err, kerr.UnknownMemberID) { // it was not in
-		w.trace("world", fmt.Sprintf("%s was not taken out of the group: %v", p.name, err))
-	}
-}
-
-// publishLater publishes what comes into force with a fault.
-func (w *world) publishLater(f *Fault) {
-	n := 0
-	for i := range w.Faults {
-		if w.Faults[i].Kind == Publish {
-			n++
-		}
-		if &w.Faults[i] == f {
-			w.publish(w.load.inForce[n])
-			return
-		}
-	}
-}
-
-// compact compacts topics, if the broker in memory does so faithfully: TestTheBrokerHidesWhatFollowsACompactedAbort.
-func (w *world) compact() {
-	ctx, name := context.Background(), w.topics.Changelog.Name
-	stable, err := w.connection().StableEnds(ctx, name)
-	if err != nil {
-		w.trace("world", "does not compact: "+err.Error())
-		return
-	}
-	ends, err := w.connection().Ends(ctx, name)
-	if err != nil || !maps.Equal(stable, ends) || w.aborted(ctx, ends) {
-		w.trace("world", "does not compact: something is open, or was aborted")
-		return
-	}
-	w.cluster.Compact()
-	w.cover(string(Compact))
-	w.trace("fault", string(Compact))
-}
-
-// aborted says whether a transaction that wrote to the changelog was ever aborted, or is open by now.
-func (w *world) aborted(ctx context.Context, ends map[int32]int64) bool {
-	left := int64(0)
-	assigned := map[int32]kgo.Offset{}
-	for n, end := range ends {
-		left += end
-		assigned[n] = kgo.NewOffset().At(0)
-	}
-	cl, err := kgo.NewClient(append(w.connection().Options(), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{w.topics.Changelog.Name: assigned}), kgo.KeepControlRecords())...)
-	if err != nil {
-		return true
-	}
-	defer cl.Close()
-	ctx, cancel := context.WithTimeout(ctx, observed)
-	defer cancel()
-	aborted := false
-	for left > 0 && ctx.Err() == nil {
-		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
-			left--
-			aborted = aborted || r.Attrs.IsControl() && binary.BigEndian.Uint16(r.Key[2:]) == 0
-		})
-	}
-	return aborted || left > 0
-}
-
-// reject lets the brokers answer requests of processes by an error. Upstream and the judge make none of those.
-func (w *world) reject(f *Fault) {
-	fault := kfake.Fault{Keys: []kmsg.Key{f.Request}, Err: f.Error, Count: f.Times}
-	switch f.Request {
-	case kmsg.InitProducerID, kmsg.AddOffsetsToTxn, kmsg.EndTxn:
-		fault.TxnID = group + "-" + w.processes[f.Process].name
-	case kmsg.TxnOffsetCommit, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.OffsetFetch:
-		fault.Group = group
-	case kmsg.Produce, kmsg.ListOffsets:
-		fault.Topic = w.topics.Changelog.Name
-	case kmsg.Fetch:
-		fault.Topic = w.topics.Events.Name
-	default:
-	}
-	handle := w.cluster.Fault(fault)
-	w.mu.Lock()
-	w.rejections = append(w.rejections, handle)
-	w.mu.Unlock()
-}
-
 // heal ends all faults: from now on everything must come right by itself.
 func (w *world) heal() {
 	w.calm.Store(true)
@@ -499,24 +290,6 @@ func (w *world) awaitProcessed(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// unstick helps the broker in memory out of a rebalance that would never end (TestTheBrokerMiscountsAReplacedMember): one member alone can end it.
-// A group that is not in one is not helped.
-func (w *world) unstick(ctx context.Context) bool {
-	groups, err := kadm.NewClient(w.upstream).DescribeGroups(ctx, group)
-	if err != nil || groups[group].State != "PreparingRebalance" || len(w.processes) < 2 {
-		return false
-	}
-	w.cover("broker helped out of a rebalance")
-	w.trace("world", "helps the broker out of a rebalance")
-	for _, p := range w.processes[1:] {
-		p.mu.Lock()
-		l := p.life
-		p.mu.Unlock()
-		l.stop(unstuck)
-	}
-	return true
 }
 
 // judge holds what is left behind against the rules.
