@@ -27,6 +27,7 @@ const (
 	OldStore    Kind = "killed and got an old copy of its store"
 	AheadStore  Kind = "killed and got a store that is ahead" // as after the topics were put back
 	Remove      Kind = "killed and taken out of the group"    // its transaction is open, and nobody waits for its session to end
+	Evict       Kind = "taken out of the group while it waits to commit"
 
 	Drop    Kind = "connection cut before sending"
 	Lose    Kind = "connection cut before the answer to"
@@ -122,6 +123,11 @@ func (f Fault) String() string {
 	return s
 }
 
+// strikesBefore says whether a fault strikes before its request is sent.
+func (f *Fault) strikesBefore() bool {
+	return f.Kind == CrashBefore || f.Kind == Remove || f.Kind == Evict || f.Kind == Drop
+}
+
 // asked are the requests of a processor at which faults strike, in the order in which a life makes them.
 var asked = []kmsg.Key{
 	kmsg.FindCoordinator, kmsg.InitProducerID, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.OffsetFetch, kmsg.ListOffsets, kmsg.Fetch,
@@ -161,7 +167,7 @@ var atRequest = []Kind{CrashBefore, CrashAfter, Drop, Lose, Late, Reject}
 
 // anywhere are the others, each once.
 var anywhere = []Kind{
-	Kill, Stop, LoseStore, OldStore, AheadStore, Remove, Unknown, Cut, BlackHole, Pause,
+	Kill, Stop, LoseStore, OldStore, AheadStore, Remove, Evict, Unknown, Cut, BlackHole, Pause,
 	MoveLeaders, MoveCoordinators, Compact, DiskFull, DiskSlow, ClockJump, Poison, Publish,
 }
 
@@ -256,6 +262,9 @@ func (f Fault) detailed(r *rand.Rand, s *Scenario) Fault {
 	case Remove:
 		f.Request = kmsg.TxnOffsetCommit                // so that its transaction is open, and says nothing of offsets
 		f.For = between(11*time.Second, 14*time.Second) // longer than that transaction's timeout
+	case Evict:
+		f.Request = kmsg.TxnOffsetCommit
+		f.For = between(time.Second, 8*time.Second) // shorter than its transaction's timeout
 	case CrashAtDisk:
 		f.Torn, f.Kept = r.IntN(2) == 0, []int{0, 50, 100}[r.IntN(3)]
 		f.For = between(0, 3*time.Second)

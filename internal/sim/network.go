@@ -160,21 +160,32 @@ func (c *conn) Write(b []byte) (int, error) {
 	l.disk.wait()
 	key, version := kmsg.Key(binary.BigEndian.Uint16(b[4:])), int16(binary.BigEndian.Uint16(b[6:])) //nolint:gosec // Kafka's own types
 	l.requested(key, version, b)
-	if f := l.process.strike(func(f *Fault) bool {
-		return (f.Kind == CrashBefore || f.Kind == Drop || f.Kind == Remove) && f.Request == key
-	}); f != nil {
-		if f.Kind != Drop {
-			l.crash(f)
+	if f := l.process.strike(func(f *Fault) bool { return f.strikesBefore() && f.Request == key }); f != nil {
+		if err := c.before(f); err != nil {
+			return 0, errors.Join(err, c.Close())
 		}
-		if f.Kind == Remove {
-			l.world.lives.Go(func() { l.world.removeMember(l.process) })
-		}
-		return 0, errors.Join(errCut, c.Close())
 	}
 	c.mu.Lock()
 	c.asked[int32(binary.BigEndian.Uint32(b[8:]))] = request{key, version} //nolint:gosec // the same
 	c.mu.Unlock()
 	return c.Conn.Write(b)
+}
+
+// before lets a fault strike before a request is sent. An error means that it is not sent.
+func (c *conn) before(f *Fault) error {
+	l := c.network.life
+	if f.Kind == Remove || f.Kind == Evict {
+		l.world.lives.Go(func() { l.world.removeMember(l.process) })
+	}
+	switch f.Kind {
+	case CrashBefore, Remove:
+		l.crash(f)
+	case Evict:
+		time.Sleep(f.For)
+		return c.network.pass(c.node)
+	default:
+	}
+	return errCut
 }
 
 // Read gives an answer out when all of it is there.

@@ -18,7 +18,7 @@ import (
 // schedule arms a fault that waits for an occasion, and lets one that comes at a time come.
 func (w *world) schedule(f *Fault, timed *sync.WaitGroup) {
 	switch f.Kind {
-	case CrashBefore, CrashAfter, CrashAtDisk, Remove, Drop, Lose, Unknown, Late:
+	case CrashBefore, CrashAfter, CrashAtDisk, Remove, Evict, Drop, Lose, Unknown, Late:
 		w.processes[f.Process].arm(f)
 	case Recreate: // in the end
 	default:
@@ -75,7 +75,7 @@ func (w *world) strike(f *Fault) {
 	}
 }
 
-// removeMember takes a process that is dead out of the group, as an operator does who has taken it away for good.
+// removeMember takes a process out of the group, as an operator does who has taken it away for good, or believes so.
 func (w *world) removeMember(p *process) {
 	left, err := kadm.NewClient(w.upstream).LeaveGroup(context.Background(), kadm.LeaveGroup(group).InstanceIDs(p.name))
 	if err == nil {

@@ -131,9 +131,13 @@ func (w *world) run(ctx context.Context, r *Result) {
 	<-w.sent
 	timed.Wait()
 	time.Sleep(idle)
-	w.pass()
 	w.heal()
+	before := w.copies()
+	w.pass()
 	w.awaitProcessed(ctx)
+	if w.DeleteRetention == shortRetention {
+		w.outdated(ctx, before)
+	}
 	time.Sleep(observed)
 	close(w.ending)
 	for _, p := range w.processes {
