@@ -3,8 +3,11 @@
 GOLANGCI_LINT_VERSION := v2.15.0
 GOBIN := $(CURDIR)/.cache/bin
 FUZZ_TIME ?= 5s
+SEEDS ?= 1000
+TIMES ?= 20
+MUTANTS ?= all
 
-.PHONY: help demo test check lint race endtoend fuzz
+.PHONY: help demo test check lint race endtoend fuzz sim mutants
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,3 +41,12 @@ fuzz: ## every fuzz target for FUZZ_TIME (default 5s)
 	    echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) $$package; \
 	  done; \
 	done
+
+SIM := go test -tags synctests -timeout 0 -v ./internal/sim
+
+sim: ## the runtime under faults drawn from seeds, SEEDS of them (default 1000); SEED=n runs one and tells its story, DROP=i,j without some of its faults
+	@if [ -n "$(SEED)" ]; then $(SIM) -run '^TestSimulation$$' -seed $(SEED) -times $(TIMES) -drop "$(DROP)"; \
+	else $(SIM) -run '^TestSimulation$$' -seeds $(SEEDS); fi
+
+mutants: ## programs with one line broken, each of which the simulation must catch; MUTANTS=cheap for some, or a name
+	$(SIM) -run '^TestMutants$$' -mutants "$(MUTANTS)"

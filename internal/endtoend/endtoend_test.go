@@ -160,7 +160,7 @@ func TestExactlyOnceWhateverIsKilled(t *testing.T) {
 
 	in := newInstallation(t, "killed")
 	in.publish(campaignsDir)
-	observer, err := judge.Observe(in.Connection, in.Topics.Rewards.Name)
+	observer, err := in.Observe()
 	if err != nil {
 		t.Fatal(err)
 	}

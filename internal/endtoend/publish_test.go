@@ -40,7 +40,7 @@ func TestVersionsChangeAtOneOffset(t *testing.T) {
 	soon := func() { time.Sleep(time.Duration(200+random.IntN(1500)) * time.Millisecond) }
 
 	in := newInstallation(t, "versions")
-	observer, err := judge.Observe(in.Connection, in.Topics.Rewards.Name)
+	observer, err := in.Observe()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,3 @@
-// Package judge says whether rewards were issued exactly once. It reads what a run left behind, in Kafka and in the stores, and
-// holds it against what the pure engine makes of the same events. Every test that kills, cuts or delays something ends here.
 package judge
 
 import (
@@ -17,8 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/model"
 	"github.com/stampede-rewards/stampede/internal/stream"
-	"github.com/stampede-rewards/stampede/pkg/campaign"
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
@@ -27,7 +25,9 @@ type Case struct {
 	Connection kafka.Connection
 	Topics     kafka.TopicsState
 	Group      string
-	Stores     []*state.Store // each partition's state is looked for in the one that is at the committed offset
+	Stores     []*state.Store    // what they hold of each partition is compared, wherever they are
+	Model      []*model.Campaign // if any: all that was published, in every version; then the rewards are the model's, too
+	Settle     time.Duration     // how long open transactions are waited for, default a minute
 }
 
 // Verdict counts what was compared.
@@ -35,26 +35,28 @@ type Verdict struct {
 	Events, Rewards, DeadLetters, Ledgers int     // ledgers and what is kept of campaigns
 	Told                                  int     // records that spoke to partitions: campaigns, ticks
 	Failures                              int     // outcomes that the engine tells beside rewards
-	InStores                              int     // partitions whose ledgers were compared with a store's
+	InStores, Behind                      int     // partitions found in stores at the committed offset, and before it
+	Modelled                              int     // rewards that the model expected
 	Committed                             []int64 // offsets of events, by partition
 	Uncommitted                           int64   // events behind them
 }
 
 // String is for a test's log.
 func (v Verdict) String() string {
-	return fmt.Sprintf("%d events (%d uncommitted) and %d control records, %d rewards, %d dead letters, %d ledgers, %d partitions found in stores",
-		v.Events, v.Uncommitted, v.Told, v.Rewards, v.DeadLetters, v.Ledgers, v.InStores)
+	return fmt.Sprintf("%d events (%d uncommitted) and %d control records, %d rewards, %d dead letters, %d ledgers, %d partitions found in stores, %d there behind",
+		v.Events, v.Uncommitted, v.Told, v.Rewards, v.DeadLetters, v.Ledgers, v.InStores, v.Behind)
 }
 
 const (
-	// settleTimeout bounds the wait for the markers of the last transactions.
+	// settleTimeout bounds the wait for the markers of the last transactions, unless the case says something else.
 	settleTimeout = time.Minute
 	settleWait    = 100 * time.Millisecond
+	processedWait = 20 * time.Millisecond
 	// maxFindings bounds what is told of one partition.
 	maxFindings = 5
 )
 
-// Judge compares. The error lists what is wrong.
+// Judge compares. The error lists what is wrong; Invariants names it.
 func Judge(ctx context.Context, c Case) (Verdict, error) {
 	var v Verdict
 	if err := c.awaitNoOpenTransaction(ctx); err != nil {
@@ -64,10 +66,14 @@ func Judge(ctx context.Context, c Case) (Verdict, error) {
 	if err != nil {
 		return v, err
 	}
-	expected := map[int32]*outcome{}
+	positions, ahead, err := c.positions(committed)
+	if err != nil {
+		return v, err
+	}
+	expected := map[int32]*fold{}
 	for n := range c.Topics.Events.Partitions {
-		v.Committed = append(v.Committed, committed[n])
-		if expected[n], err = c.expect(ctx, n, committed[n]); err != nil {
+		v.Committed = append(v.Committed, committed[n].offset)
+		if expected[n], err = c.fold(ctx, n, committed[n].offset, positions[n]); err != nil {
 			return v, err
 		}
 		v.Events += expected[n].events
@@ -77,12 +83,12 @@ func Judge(ctx context.Context, c Case) (Verdict, error) {
 	if v.Uncommitted, err = c.Remaining(ctx); err != nil {
 		return v, err
 	}
-	var findings []error
-	findings = append(findings, c.compareRewards(ctx, expected, &v), c.compareDeadLetters(ctx, expected, &v))
+	order := newOrder(c.Topics)
+	findings := []error{ahead, c.compareRewards(ctx, order, expected, committed, &v), c.compareDeadLetters(ctx, order, expected, &v)}
 	for n := range c.Topics.Events.Partitions {
-		findings = append(findings, c.compareChangelog(ctx, n, expected[n], committed[n], &v))
-		findings = append(findings, c.compareStores(n, expected[n], committed[n], &v))
+		findings = append(findings, c.compareChangelog(ctx, order, n, expected[n], committed[n].offset, &v))
 	}
+	findings = append(findings, order.err(), c.compareStores(positions, expected, committed, &v))
 	return v, errors.Join(findings...)
 }
 
@@ -98,17 +104,42 @@ func (c Case) Remaining(ctx context.Context) (int64, error) {
 	}
 	remaining := int64(0)
 	for n, end := range ends {
-		remaining += end - committed[n]
+		remaining += end - committed[n].offset
 	}
 	return remaining, nil
 }
 
+// AwaitProcessed waits until the group has committed every event, when nothing goes wrong any more. That ctx ends before breaks Liveness.
+func (c Case) AwaitProcessed(ctx context.Context) error {
+	last := errors.New("it was not asked")
+	for {
+		remaining, err := c.Remaining(ctx)
+		if err == nil && remaining == 0 {
+			return nil
+		}
+		if ctx.Err() == nil {
+			if last = err; err == nil {
+				last = fmt.Errorf("%d events are not processed", remaining)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return broken(Liveness, "%v (%v)", last, context.Cause(ctx))
+		case <-time.After(processedWait):
+		}
+	}
+}
+
 // awaitNoOpenTransaction holds when everything in every topic is decided.
 func (c Case) awaitNoOpenTransaction(ctx context.Context) error {
-	deadline := time.Now().Add(settleTimeout)
+	settle := c.Settle
+	if settle == 0 {
+		settle = settleTimeout
+	}
+	deadline := time.Now().Add(settle)
 	for {
 		var open []string
-		for _, t := range []kafka.Topic{c.Topics.Rewards, c.Topics.Changelog, c.Topics.DeadLetters} {
+		for _, t := range []kafka.Topic{c.Topics.Rewards, c.Topics.Changelog, c.Topics.DeadLetters, c.Topics.Events} {
 			stable, err := c.Connection.StableEnds(ctx, t.Name)
 			if err != nil {
 				return err
@@ -128,7 +159,7 @@ func (c Case) awaitNoOpenTransaction(ctx context.Context) error {
 		}
 		if time.Now().After(deadline) {
 			slices.Sort(open)
-			return fmt.Errorf("transactions are left open in %s", strings.Join(open, ", "))
+			return broken(NoOpenTransaction, "transactions are left open in %s", strings.Join(open, ", "))
 		}
 		select {
 		case <-ctx.Done():
@@ -139,7 +170,7 @@ func (c Case) awaitNoOpenTransaction(ctx context.Context) error {
 }
 
 // committed are the group's offsets; 0 where it has none.
-func (c Case) committed(ctx context.Context) (map[int32]int64, error) {
+func (c Case) committed(ctx context.Context) (map[int32]commit, error) {
 	cl, err := kgo.NewClient(c.Connection.Options()...)
 	if err != nil {
 		return nil, err
@@ -149,115 +180,44 @@ func (c Case) committed(ctx context.Context) (map[int32]int64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("offsets of group %s: %w", c.Group, err)
 	}
-	committed := map[int32]int64{}
+	committed := map[int32]commit{}
 	for n := range c.Topics.Events.Partitions {
 		o, ok := fetched.Lookup(c.Topics.Events.Name, n)
 		if !ok || o.Err != nil {
 			return nil, fmt.Errorf("offset of group %s in partition %d: %w", c.Group, n, o.Err)
 		}
-		committed[n] = max(0, o.At)
+		named := stream.Commit{}
+		if o.Metadata != "" { // none where somebody has put the offset there by hand
+			if named, err = stream.ParseCommit(o.Metadata); err != nil {
+				return nil, fmt.Errorf("offset of group %s in partition %d: %w", c.Group, n, err)
+			}
+		}
+		committed[n] = commit{max(0, o.At), o.Metadata, named}
 	}
 	return committed, nil
 }
 
-// outcome is what the engine makes of a partition's events.
-type outcome struct {
-	events   int
-	told     int
-	failures int // outcomes that are failures
-	clock    int64
-	rewards  []*kgo.Record
-	letters  []letter
-	ledgers  map[string][]byte // and what is kept of campaigns, under names that no user has
-}
-
-// letter is what a dead letter is compared by.
-type letter struct {
-	Offset     string
-	Reason     string
-	Key, Value []byte
-	Headers    []kgo.RecordHeader
-}
-
-// expect runs the engine alone over a partition's events, with the campaigns that its log tells.
-func (c Case) expect(ctx context.Context, n int32, end int64) (*outcome, error) {
-	inForce := campaign.NewInForce()
-	replay := campaign.NewReplay(campaign.NewEngine(inForce.Set(), 0))
-	var decoder campaign.Decoder
-	var event campaign.Event
-	o := &outcome{ledgers: map[string][]byte{}}
-	reject := func(r *kgo.Record, why *campaign.Rejection) {
-		o.letters = append(o.letters, letter{fmt.Sprint(r.Offset), string(why.Reason), r.Key, r.Value, r.Headers})
-	}
-	err := c.Connection.ReadCommitted(ctx, kafka.Span{Topic: c.Topics.Events.Name, Partition: n, End: end}, func(r *kgo.Record) (bool, error) {
-		took := func(user string, _ int64, result *campaign.Result) error {
-			for i := range result.Rewards {
-				o.rewards = append(o.rewards, &kgo.Record{Key: []byte(user), Value: result.Rewards[i].AppendJSON(nil), Offset: r.Offset})
-			}
-			for _, e := range result.Outcomes {
-				if e.Kind == campaign.Failed {
-					o.failures++
-				}
-			}
-			return nil
-		}
-		replay.Use(inForce.Set())
-		if err := replay.Advance(r.Timestamp.UnixMilli(), took); err != nil {
-			return false, err
-		}
-		record := campaign.Record{Key: r.Key, Value: r.Value, Clock: replay.Clock()}
-		for _, h := range r.Headers {
-			record.Headers = append(record.Headers, campaign.Header{Key: h.Key, Value: h.Value})
-		}
-		if campaign.IsControl(r.Key) {
-			o.told++
-			why := decoder.DecodeControl(&record, &event)
-			if why == nil {
-				var err error
-				if _, why, err = inForce.Apply(&event, replay.Clock()); err != nil {
-					return false, err
-				}
-			}
-			if why != nil {
-				reject(r, why)
-			}
-			return true, nil
-		}
-		o.events++
-		if why := decoder.Decode(&record, &event); why != nil {
-			reject(r, why)
-			return true, nil
-		}
-		result := replay.Apply(&event)
-		if result.Rejection != nil {
-			reject(r, result.Rejection)
-			return true, nil //nolint:nilerr // a rejection is an outcome
-		}
-		return true, took(event.User, 0, result)
-	})
-	o.clock = replay.Clock()
-	for user, l := range replay.Ledgers {
-		o.ledgers[user] = l.Append(nil)
-	}
-	for _, s := range inForce.Stored() {
-		o.ledgers[s.Name] = s.Value
-	}
-	return o, err
-}
-
-// compareRewards wants the same rewards in the same order, record for record.
-func (c Case) compareRewards(ctx context.Context, expected map[int32]*outcome, v *Verdict) error {
-	issued, err := c.bySource(ctx, c.Topics.Rewards)
+// compareRewards wants the same rewards in the same order, record for record: those of the engine, and of the model if there is one.
+func (c Case) compareRewards(ctx context.Context, order *order, expected map[int32]*fold, committed map[int32]commit, v *Verdict) error {
+	issued, err := c.bySource(ctx, c.Topics.Rewards, order)
 	if err != nil {
 		return err
 	}
 	var findings []error
-	for n, o := range expected {
+	for _, n := range slices.Sorted(maps.Keys(expected)) {
+		o := expected[n]
 		v.Rewards += len(issued[n])
+		for _, r := range issued[n] {
+			if _, cause, err := causeOf(r); err == nil && cause >= committed[n].offset {
+				findings = append(findings, broken(NothingUncommitted, "%s is for events/%d@%d, and the committed offset is %d", at(r), n, cause, committed[n].offset))
+				break
+			}
+		}
 		want, got := rewardLines(o.rewards), rewardLines(issued[n])
 		if diff := firstDifferences(want, got); diff != "" {
-			findings = append(findings, fmt.Errorf("rewards of events/%d: %d wanted, %d issued\n%s", n, len(want), len(got), diff))
+			findings = append(findings, broken(FoldEquality, "rewards of events/%d: %d wanted, %d issued\n%s", n, len(want), len(got), diff))
 		}
+		findings = append(findings, o.compareModel(n, issued[n], v))
 	}
 	return errors.Join(findings...)
 }
@@ -265,19 +225,20 @@ func (c Case) compareRewards(ctx context.Context, expected map[int32]*outcome, v
 func rewardLines(rewards []*kgo.Record) []string {
 	lines := make([]string, len(rewards))
 	for i, r := range rewards {
-		lines[i] = fmt.Sprintf("%s %s", r.Key, r.Value)
+		lines[i] = fmt.Sprintf("because of %s: %s %s", stream.Header(r, "stampede_offset"), r.Key, r.Value)
 	}
 	return lines
 }
 
 // compareDeadLetters wants every record that can't be processed, once, with its bytes and its reason.
-func (c Case) compareDeadLetters(ctx context.Context, expected map[int32]*outcome, v *Verdict) error {
-	written, err := c.bySource(ctx, c.Topics.DeadLetters)
+func (c Case) compareDeadLetters(ctx context.Context, order *order, expected map[int32]*fold, v *Verdict) error {
+	written, err := c.bySource(ctx, c.Topics.DeadLetters, order)
 	if err != nil {
 		return err
 	}
 	var findings []error
-	for n, o := range expected {
+	for _, n := range slices.Sorted(maps.Keys(expected)) {
+		o := expected[n]
 		var got []letter
 		for rest := written[n]; len(rest) > 0; {
 			parts := 1
@@ -286,7 +247,7 @@ func (c Case) compareDeadLetters(ctx context.Context, expected map[int32]*outcom
 			}
 			whole, err := stream.WholeRecord(rest[:parts])
 			if err != nil {
-				findings = append(findings, err)
+				findings = append(findings, broken(DeadLetters, "%v", err))
 				break
 			}
 			got = append(got, letter{stream.Header(rest[0], "stampede_offset"), stream.Header(rest[0], "stampede_reason"), whole.Key, whole.Value, whole.Headers})
@@ -297,14 +258,14 @@ func (c Case) compareDeadLetters(ctx context.Context, expected map[int32]*outcom
 			return a.Offset == b.Offset && a.Reason == b.Reason && bytes.Equal(a.Key, b.Key) && bytes.Equal(a.Value, b.Value) &&
 				slices.EqualFunc(a.Headers, b.Headers, func(a, b kgo.RecordHeader) bool { return a.Key == b.Key && bytes.Equal(a.Value, b.Value) })
 		}) {
-			findings = append(findings, fmt.Errorf("dead letters of events/%d differ: %d wanted, %d written", n, len(o.letters), len(got)))
+			findings = append(findings, broken(DeadLetters, "those of events/%d differ: %d wanted, %d written", n, len(o.letters), len(got)))
 		}
 	}
 	return errors.Join(findings...)
 }
 
 // bySource reads a topic and sorts its records by the events partition that they say they come from, keeping their order.
-func (c Case) bySource(ctx context.Context, t kafka.Topic) (map[int32][]*kgo.Record, error) {
+func (c Case) bySource(ctx context.Context, t kafka.Topic, order *order) (map[int32][]*kgo.Record, error) {
 	ends, err := c.Connection.Ends(ctx, t.Name)
 	if err != nil {
 		return nil, err
@@ -312,9 +273,10 @@ func (c Case) bySource(ctx context.Context, t kafka.Topic) (map[int32][]*kgo.Rec
 	bySource := map[int32][]*kgo.Record{}
 	for _, n := range slices.Sorted(maps.Keys(ends)) {
 		err := c.Connection.ReadCommitted(ctx, kafka.Span{Topic: t.Name, Partition: n, End: ends[n]}, func(r *kgo.Record) (bool, error) {
-			var source int32
-			if _, err := fmt.Sscan(stream.Header(r, "stampede_partition"), &source); err != nil {
-				return false, fmt.Errorf("%s/%d@%d does not say where it comes from", r.Topic, r.Partition, r.Offset)
+			order.see(r)
+			source, _, err := causeOf(r)
+			if err != nil {
+				return false, err
 			}
 			bySource[source] = append(bySource[source], r)
 			return true, nil
@@ -327,17 +289,18 @@ func (c Case) bySource(ctx context.Context, t kafka.Topic) (map[int32][]*kgo.Rec
 }
 
 // compareChangelog folds a partition of the changelog and wants the engine's ledgers, byte for byte.
-func (c Case) compareChangelog(ctx context.Context, n int32, o *outcome, committed int64, v *Verdict) error {
+func (c Case) compareChangelog(ctx context.Context, order *order, n int32, o *fold, committed int64, v *Verdict) error {
 	ends, err := c.Connection.Ends(ctx, c.Topics.Changelog.Name)
 	if err != nil {
 		return err
 	}
 	folded := map[string][]byte{}
-	var position string
+	var position *kgo.Record
 	err = c.Connection.ReadCommitted(ctx, kafka.Span{Topic: c.Topics.Changelog.Name, Partition: n, End: ends[n]}, func(r *kgo.Record) (bool, error) {
+		order.see(r)
 		switch {
 		case stream.IsPosition(r):
-			position = string(r.Value)
+			position = r
 		case r.Value == nil:
 			delete(folded, string(r.Key))
 		default:
@@ -350,39 +313,18 @@ func (c Case) compareChangelog(ctx context.Context, n int32, o *outcome, committ
 	}
 	v.Ledgers += len(folded)
 	var findings []error
-	if diff := ledgerDifferences(o.ledgers, folded); diff != "" {
-		findings = append(findings, fmt.Errorf("changelog/%d: its ledgers are not the engine's:\n%s", n, diff))
+	if diff := ledgerDifferences(o.at[committed].ledgers, folded); diff != "" {
+		findings = append(findings, broken(ChangelogFold, "the ledgers of changelog/%d are not the engine's:\n%s", n, diff))
 	}
-	want := fmt.Sprintf(" %d 0 %d ", committed, o.clock)
-	if committed > 0 && !strings.Contains(position, want) {
-		findings = append(findings, fmt.Errorf("changelog/%d: the last position record is %q, wanted offset and clock%s", n, position, want))
+	if committed == 0 {
+		return errors.Join(findings...)
 	}
-	return errors.Join(findings...)
-}
-
-// compareStores wants the same ledgers in every store that is at the committed offset.
-func (c Case) compareStores(n int32, o *outcome, committed int64, v *Verdict) error {
-	var findings []error
-	for _, store := range c.Stores {
-		position, ok, err := store.Position(n)
-		if err != nil {
-			return err
-		}
-		if !ok || position.Input != committed {
-			continue
-		}
-		stored := map[string][]byte{}
-		keep := func(name string, value []byte) error {
-			stored[name] = bytes.Clone(value)
-			return nil
-		}
-		if err := errors.Join(store.Each(n, keep), store.Campaigns(n, keep)); err != nil {
-			return err
-		}
-		v.InStores++
-		if diff := ledgerDifferences(o.ledgers, stored); diff != "" {
-			findings = append(findings, fmt.Errorf("store %s, partition %d: its ledgers are not the engine's:\n%s", store.ID(), n, diff))
-		}
+	want := stream.PositionRecord{Input: committed, Clock: o.at[committed].clock, EventsTopic: c.Topics.Events.ID}
+	if position == nil {
+		return errors.Join(append(findings, broken(ChangelogPosition, "changelog/%d has no position record", n))...)
+	}
+	if got, err := stream.ParsePosition(position); err != nil || got != want {
+		findings = append(findings, broken(ChangelogPosition, "the last position record of changelog/%d says %+v, wanted %+v", n, got, want))
 	}
 	return errors.Join(findings...)
 }

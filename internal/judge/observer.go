@@ -2,77 +2,164 @@ package judge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/stream"
 )
 
-// Observer reads rewards while things go wrong, as fulfilment does, and sees whether one comes twice.
-type Observer struct {
-	stop context.CancelFunc
-	done chan struct{}
+const (
+	// commitsEvery is how often the committed offsets are asked for.
+	commitsEvery = 250 * time.Millisecond
+	// commitsTimeout bounds the wait for an answer; the next one may come.
+	commitsTimeout = 5 * time.Second
+)
 
-	mu       sync.Mutex
-	seen     map[string]string // reward id -> where
-	findings []error
-	firstAt  time.Time
+// Observer reads rewards and the changelog while things go wrong, as fulfilment does, asks for the committed offsets now and then, and holds
+// all of it against the invariants that must hold at every moment.
+type Observer struct {
+	c     Case
+	group bool // the group's offsets are looked at
+	stop  context.CancelFunc
+	tasks sync.WaitGroup
+
+	mu        sync.Mutex
+	order     *order
+	commits   *commits
+	firstAt   time.Time
+	polls     int            // answers that told the committed offsets
+	uncovered map[int32]owed // by partition of events: a reward that no answer has covered yet
 }
 
-// Observe begins to read a topic of rewards from its start.
-func Observe(c kafka.Connection, topic string) (*Observer, error) {
-	cl, err := kgo.NewClient(append(c.Options(),
-		kgo.ConsumeTopics(topic),
+// owed is a reward that was seen: the committed offset must be behind its cause.
+type owed struct {
+	cause int64
+	since int // answers when it was seen
+}
+
+// Observe begins to read a topic of rewards from its start, and nothing else.
+func Observe(c kafka.Connection, rewards string) (*Observer, error) {
+	return observe(Case{Connection: c, Topics: kafka.TopicsState{Rewards: kafka.Topic{Name: rewards}}}, rewards)
+}
+
+// Observe begins to read rewards and the changelog from their starts, and to ask for the committed offsets. It starts no goroutine that Stop
+// does not end.
+func (c Case) Observe() (*Observer, error) {
+	return observe(c, c.Topics.Rewards.Name, c.Topics.Changelog.Name)
+}
+
+func observe(c Case, topics ...string) (*Observer, error) {
+	cl, err := kgo.NewClient(append(c.Connection.Options(),
+		kgo.ConsumeTopics(topics...),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	o := &Observer{stop: stop, done: make(chan struct{}), seen: map[string]string{}}
-	go func() {
-		defer close(o.done)
+	o := &Observer{c: c, group: c.Group != "", stop: stop, order: newOrder(c.Topics), commits: newCommits(), uncovered: map[int32]owed{}}
+	o.tasks.Go(func() {
 		defer cl.Close()
 		for ctx.Err() == nil {
 			for iter := cl.PollFetches(ctx).RecordIter(); !iter.Done(); {
 				o.see(iter.Next())
 			}
 		}
-	}()
+	})
+	if o.group {
+		o.tasks.Go(func() { o.poll(ctx) })
+	}
 	return o, nil
 }
 
 func (o *Observer) see(r *kgo.Record) {
-	var reward struct {
-		ID string `json:"id"`
-	}
-	place := fmt.Sprintf("%s/%d@%d", r.Topic, r.Partition, r.Offset)
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if !o.order.see(r) || r.Topic != o.c.Topics.Rewards.Name {
+		return
+	}
 	if o.firstAt.IsZero() {
 		o.firstAt = time.Now()
 	}
-	if err := json.Unmarshal(r.Value, &reward); err != nil || reward.ID == "" {
-		o.findings = append(o.findings, fmt.Errorf("%s is no reward: %.100q", place, r.Value))
-		return
+	if source, cause, err := causeOf(r); err == nil && o.group {
+		if _, waits := o.uncovered[source]; !waits {
+			o.uncovered[source] = owed{cause, o.polls}
+		}
 	}
-	if before, ok := o.seen[reward.ID]; ok {
-		o.findings = append(o.findings, fmt.Errorf("reward %s was seen at %s and at %s", reward.ID, before, place))
-		return
+}
+
+// poll asks for the committed offsets, with a client of its own: one that consumes waits for its fetches.
+func (o *Observer) poll(ctx context.Context) {
+	cl, err := kgo.NewClient(o.c.Connection.Options()...)
+	if err != nil {
+		return // one of the same options works
 	}
-	o.seen[reward.ID] = place
+	defer cl.Close()
+	every := time.NewTicker(commitsEvery)
+	defer every.Stop()
+	for {
+		o.ask(ctx, kadm.NewClient(cl))
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+	}
+}
+
+// ask is shown what the group has committed. Offsets of a transaction whose end is decided and not yet written are waited for.
+func (o *Observer) ask(ctx context.Context, admin *kadm.Client) {
+	ctx, cancel := context.WithTimeout(kadm.RequireStable(ctx), commitsTimeout)
+	defer cancel()
+	o.mu.Lock()
+	began := o.polls
+	o.mu.Unlock()
+	fetched, err := admin.FetchOffsetsForTopics(ctx, o.c.Group, o.c.Topics.Events.Name)
+	if err != nil {
+		return // things go wrong: that is what this is for
+	}
+	told := map[int32]kadm.OffsetResponse{}
+	fetched.Each(func(r kadm.OffsetResponse) {
+		if r.Err == nil && r.Topic == o.c.Topics.Events.Name {
+			told[r.Partition] = r
+		}
+	})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.commits.see(told)
+	o.polls++
+	for n, r := range told {
+		reward, some := o.uncovered[n]
+		switch {
+		case !some:
+		case covers(r, reward.cause):
+			delete(o.uncovered, n)
+		case reward.since+1 < began: // it was asked, and answered, twice since
+			o.order.find(broken(NothingUncommitted, "a reward for events/%d@%d is committed, and the committed offset is %d", n, reward.cause, r.At))
+			delete(o.uncovered, n)
+		}
+	}
+}
+
+// covers says whether a committed offset is behind a record, or before it and behind some of what was due at its clock.
+func covers(r kadm.OffsetResponse, cause int64) bool {
+	if r.At != cause {
+		return r.At > cause
+	}
+	named, err := stream.ParseCommit(r.Metadata)
+	return err == nil && named.Step > 0
 }
 
 // Count is how many rewards were seen so far.
 func (o *Observer) Count() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.seen)
+	return len(o.order.rewards)
 }
 
 // FirstAt is when the first reward was seen, zero if none was.
@@ -85,6 +172,6 @@ func (o *Observer) FirstAt() time.Time {
 // Stop ends the reading and says what was wrong.
 func (o *Observer) Stop() error {
 	o.stop()
-	<-o.done
-	return errors.Join(o.findings...)
+	o.tasks.Wait()
+	return errors.Join(o.order.err(), o.commits.err())
 }

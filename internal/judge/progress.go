@@ -9,6 +9,10 @@ func (c Case) Progress(ctx context.Context) (committed, ends map[int32]int64, er
 	if ends, err = c.Connection.Ends(ctx, c.Topics.Events.Name); err != nil {
 		return nil, nil, err
 	}
-	committed, err = c.committed(ctx)
+	commits, err := c.committed(ctx)
+	committed = make(map[int32]int64, len(commits))
+	for n, commit := range commits {
+		committed[n] = commit.offset
+	}
 	return committed, ends, err
 }

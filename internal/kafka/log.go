@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
@@ -55,6 +57,51 @@ func (c Connection) offsets(ctx context.Context, topic string, list func(*kadm.C
 	return offsets, nil
 }
 
+// hasMore asks the broker whether its log has anything from an offset to the span's end, decided or not. That a reader hears nothing does not
+// say so: the broker may be slow, or a leader may move.
+func (c Connection) hasMore(ctx context.Context, cl *kgo.Client, span Span, at int64) (bool, error) {
+	details, err := kadm.NewClient(cl).ListTopics(ctx, span.Topic)
+	if err == nil {
+		err = details.Error()
+	}
+	if err != nil {
+		return false, err
+	}
+	topic := details[span.Topic]
+	request := kmsg.NewPtrFetchRequest()
+	request.MaxBytes, request.MinBytes, request.MaxWaitMillis = 1, 0, 0 // one batch comes in any case
+	partition := kmsg.NewFetchRequestTopicPartition()
+	partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = span.Partition, at, 1
+	asked := kmsg.NewFetchRequestTopic()
+	asked.Topic, asked.TopicID, asked.Partitions = span.Topic, topic.ID, []kmsg.FetchRequestTopicPartition{partition}
+	request.Topics = []kmsg.FetchRequestTopic{asked}
+	answer, err := request.RequestWith(ctx, cl.Broker(int(topic.Partitions[span.Partition].Leader)))
+	if err != nil {
+		return false, err
+	}
+	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+		return false, err
+	}
+	if len(answer.Topics) != 1 || len(answer.Topics[0].Partitions) != 1 {
+		return false, fmt.Errorf("fetch %s/%d: the answer is of something else", span.Topic, span.Partition)
+	}
+	got := answer.Topics[0].Partitions[0]
+	if got.ErrorCode == kerr.OffsetOutOfRange.Code && at == 0 && got.LogStartOffset > 0 {
+		return got.LogStartOffset < span.End, nil // the log begins later by now
+	}
+	if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
+		return false, err
+	}
+	var batch kmsg.RecordBatch
+	if len(got.RecordBatches) == 0 {
+		return false, nil
+	}
+	if err := batch.ReadFrom(got.RecordBatches); err != nil {
+		return false, fmt.Errorf("fetch %s/%d at offset %d: %w", span.Topic, span.Partition, at, err)
+	}
+	return batch.FirstOffset < span.End, nil
+}
+
 // ReadCommitted visits the committed records of a span in order, until visit wants no more or the end is reached. It waits out
 // open transactions. The error wraps kerr.OffsetOutOfRange if the log does not have From.
 func (c Connection) ReadCommitted(ctx context.Context, span Span, visit func(*kgo.Record) (more bool, err error)) error {
@@ -86,14 +133,13 @@ func (c Connection) ReadCommitted(ctx context.Context, span Span, visit func(*kg
 			if !errors.Is(f.Err, context.DeadlineExceeded) {
 				return fmt.Errorf("read %s/%d: %w", span.Topic, span.Partition, f.Err)
 			}
-			// Compaction can have removed what stood at the last offsets: nothing is to come if nothing is undecided.
-			stable, err := c.StableEnds(ctx, span.Topic)
-			if err != nil || stable[span.Partition] >= span.End {
-				return err
-			}
-			if time.Since(heard) > readStall {
-				return fmt.Errorf("read %s/%d: nothing came for %s at offset %d of %d: a transaction is hanging (kafka-transactions.sh find-hanging)",
-					span.Topic, span.Partition, readStall, at, span.End)
+			// Compaction can have removed what stood at the last offsets.
+			switch more, err := c.hasMore(ctx, cl, span, at); {
+			case err == nil && !more:
+				return nil
+			case time.Since(heard) > readStall:
+				return fmt.Errorf("read %s/%d: nothing came for %s at offset %d of %d: a transaction is hanging (kafka-transactions.sh find-hanging), or the broker does not answer (%w)",
+					span.Topic, span.Partition, readStall, at, span.End, err)
 			}
 		}
 		for iter := fetches.RecordIter(); !iter.Done(); {

@@ -157,6 +157,7 @@ func (c TopicsConfig) changelog() spec {
 		name: c.Names.Changelog, partitions: c.Partitions,
 		settings: map[string]string{
 			"cleanup.policy":      "compact",
+			"retention.ms":        "-1", // a compacted topic has none, but the embedded broker applies one
 			"delete.retention.ms": milliseconds(week),
 			"segment.bytes":       strconv.Itoa(changelogSegment),
 			"max.message.bytes":   strconv.Itoa(size),
@@ -188,6 +189,7 @@ func (c TopicsConfig) campaigns() spec {
 		name: c.Names.Campaigns, partitions: 1,
 		settings: map[string]string{
 			"cleanup.policy":    "compact",
+			"retention.ms":      "-1", // as for the changelog
 			"max.message.bytes": strconv.Itoa(registeredBytes),
 		},
 		required: []requirement{

@@ -16,6 +16,7 @@ import (
 	"github.com/stampede-rewards/stampede/internal/judge"
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/kafka/kafkatest"
+	"github.com/stampede-rewards/stampede/internal/model"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/internal/workload"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
@@ -35,6 +36,7 @@ type bench struct {
 	topics     kafka.TopicsState
 	group      string
 	campaigns  *campaign.Set
+	model      []*model.Campaign // if the rewards are to be the model's
 	client     *kgo.Client
 	generator  workload.Generator
 	produced   uint64
@@ -157,7 +159,13 @@ func (b *bench) start(dir string, change ...func(*stream.Config)) *worker {
 	w.Worker = stream.NewWorker(cfg)
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop = stop
-	go func() { w.done <- w.Run(ctx) }()
+	go func() {
+		err := w.Run(ctx)
+		if err != nil {
+			cfg.Log.Error("the worker has ended", "error", err)
+		}
+		w.done <- err
+	}()
 	b.Cleanup(func() {
 		stop()
 		<-w.done
@@ -224,22 +232,16 @@ func (b *bench) eventually(what string, holds func() bool) {
 // processed waits until the group has committed every event.
 func (b *bench) processed() {
 	b.Helper()
-	remaining := int64(-1)
-	defer func() {
-		if b.Failed() {
-			b.Logf("not processed: %d events", remaining)
-		}
-	}()
-	b.eventually("all events processed", func() bool {
-		var err error
-		remaining, err = b.judged().Remaining(context.Background())
-		return err == nil && remaining == 0
-	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := b.judged().AwaitProcessed(ctx); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // judged is what the judge is given.
 func (b *bench) judged() judge.Case {
-	return judge.Case{Connection: b.connection, Topics: b.topics, Group: b.group}
+	return judge.Case{Connection: b.connection, Topics: b.topics, Group: b.group, Model: b.model}
 }
 
 // judge compares everything with the engine; dirs are the stores of workers that have ended.

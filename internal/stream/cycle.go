@@ -59,6 +59,7 @@ func (s *session) cycle(ctx context.Context) error {
 func (s *session) enough(ctx context.Context, deadline time.Time, records int, bytes int64) bool {
 	select {
 	case <-s.rebalance:
+		s.cfg.Log.Debug("the cycle ends early, the group waits for it")
 		return true
 	default:
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/stampede-rewards/stampede/internal/judge"
 	"github.com/stampede-rewards/stampede/internal/stream"
 )
 
@@ -133,7 +132,7 @@ func TestAnOutcomeThatIsNotToldIsFoundOut(t *testing.T) {
 	}{{"the answer is cut off", cut}, {"the answer is UNKNOWN_SERVER_ERROR", unknownServerError}} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newRealBench(t)
-			observer, err := judge.Observe(b.connection, b.topics.Rewards.Name)
+			observer, err := b.judged().Observe()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -45,6 +45,19 @@ func parseMetadata(s string) (commitMetadata, error) {
 	return commitMetadata{transaction, step, clock}, nil
 }
 
+// Commit is what a processor writes beside a committed offset, for whoever judges.
+type Commit struct {
+	Transaction state.TransactionID
+	Step        int64 // how many transactions fired what was due before the record at the offset
+	Clock       int64 // Unix ms
+}
+
+// ParseCommit reads the metadata of a committed offset.
+func ParseCommit(metadata string) (Commit, error) {
+	m, err := parseMetadata(metadata)
+	return Commit{m.transaction, m.step, m.clock}, err
+}
+
 // positionKey is the changelog key of a partition's position record (S4). It can't be a user: no UTF-8 begins with 0xff.
 const positionKey = "\xffposition"
 
@@ -71,6 +84,19 @@ func parsePosition(s string) (positionRecord, error) {
 	}
 	p.eventsTopic = [16]byte(topic)
 	return p, nil
+}
+
+// PositionRecord is what a position record says, for whoever judges.
+type PositionRecord struct {
+	Input, Step int64
+	Clock       int64 // Unix ms
+	EventsTopic [16]byte
+}
+
+// ParsePosition reads a position record.
+func ParsePosition(r *kgo.Record) (PositionRecord, error) {
+	p, err := parsePosition(string(r.Value))
+	return PositionRecord{p.input, p.step, p.clock, p.eventsTopic}, err
 }
 
 // IsPosition says whether a changelog record is a position record and no user's ledger.

@@ -175,7 +175,7 @@ func (o *opener) replay(n int32, target point, named *commitMetadata, log *slog.
 		return o.quarantine(n, why)
 	}
 	changes := map[string]state.Change{}
-	var entries, dropped int
+	var entries int
 	var newest *state.Prepared
 	take := func(p *state.Prepared) error {
 		for _, ch := range p.Changes {
@@ -201,15 +201,17 @@ func (o *opener) replay(n int32, target point, named *commitMetadata, log *slog.
 	}); err != nil {
 		return o.quarantine(n, err.Error())
 	}
-	if newest != nil {
-		if named != nil && newest.Transaction == named.transaction {
-			if err := take(newest); err != nil {
-				return o.quarantine(n, err.Error())
-			}
-		} else {
-			dropped++
-			o.metrics.journalDropped.Inc()
+	became := "none"
+	switch {
+	case newest == nil:
+	case named != nil && newest.Transaction == named.transaction:
+		became = "committed"
+		if err := take(newest); err != nil {
+			return o.quarantine(n, err.Error())
 		}
+	default:
+		became = "dropped" // it was not committed, or others have gone on since, and the changelog has it
+		o.metrics.journalDropped.Inc()
 	}
 	if why := o.foreign(position); why != "" {
 		return o.quarantine(n, why)
@@ -221,7 +223,7 @@ func (o *opener) replay(n int32, target point, named *commitMetadata, log *slog.
 		return state.Position{}, fatal{fmt.Errorf("replay the journal of events/%d: %w", n, err)}
 	}
 	o.metrics.journalReplayed.Add(float64(entries))
-	log.Info("journal replayed", "entries", entries, "dropped", dropped, "position", position.Input)
+	log.Info("journal replayed", "entries", entries, "newest", became, "position", position.Input)
 	return position, nil
 }
 

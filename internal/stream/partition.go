@@ -28,6 +28,7 @@ type partition struct {
 	overlayBytes int64
 	timers       campaign.Timers // of the users in the overlay
 	stored       storedTimers    // of all others
+	maxFired     int             // in a cycle
 	checkpointAt time.Time
 	checkpointed point     // of the last checkpoint
 	heard        time.Time // when the last record came, or the last tick was asked for

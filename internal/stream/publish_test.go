@@ -209,7 +209,7 @@ func TestProcessorsThatStartTogetherPublishOnce(t *testing.T) {
 		}
 		all.Wait()
 		for n, told := range b.told() {
-			if slices.Sort(told); !slices.Equal(told, []string{"birth-reported@1", "births@1", "five-days-of-logging@1", "more@1"}) {
+			if slices.Sort(told); !slices.Equal(told, []string{"birth-reported@2", "births@1", "five-days-of-logging@2", "more@1"}) {
 				b.Errorf("partition %d was told %v", n, told)
 			}
 		}

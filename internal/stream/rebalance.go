@@ -28,6 +28,10 @@ const endGrace = 3 * time.Second
 
 var errEndGivenUp = errors.New("the group waited too long for a transaction to end")
 
+// errForgotten means that the group threw this member out and took it in again under a new id. The client takes that for an ordinary rebalance when
+// it hears of it from its own request to join, and goes on with the partitions that it had, from where it was: but others had them in between.
+var errForgotten = errors.New("the group had forgotten this worker, and others may have had its partitions since")
+
 // onBlocked asks the running cycle to end at once.
 func (s *session) onBlocked(context.Context, *kgo.Client) {
 	select {
@@ -83,7 +87,13 @@ func (s *session) onAssigned(ctx context.Context, client *kgo.Client, assigned m
 	if s.closing || s.failed != nil {
 		return
 	}
-	s.member, _ = client.GroupMetadata()
+	member, _ := client.GroupMetadata()
+	if s.member != "" && member != s.member {
+		s.failed = errForgotten
+		s.wake()
+		return
+	}
+	s.member = member
 	if s.revoked {
 		s.revoked = false
 		s.mu.Unlock()

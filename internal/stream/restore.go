@@ -29,7 +29,7 @@ func (o *opener) restore(ctx context.Context, n int32, target point, from state.
 	if err != nil {
 		return state.Position{}, false, err
 	}
-	into, err := o.store.Restore(n)
+	into, err := o.store.Restore(n, from)
 	if err != nil {
 		return state.Position{}, false, fatal{fmt.Errorf("restore events/%d: %w", n, err)}
 	}

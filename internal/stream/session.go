@@ -247,13 +247,14 @@ func (s *session) shut() {
 func (s *session) newPartition(o *opening) *partition {
 	p := &partition{
 		number: o.number, position: o.position, next: o.position, checkpointed: pointOf(o.position), heard: time.Now(),
-		inForce: o.inForce,
-		engine:  campaign.NewEngine(o.inForce.Set(), s.cfg.Topics.LedgerBytes),
-		store:   s.cfg.Store,
-		records: s.records,
-		overlay: map[string]*entry{},
-		untold:  map[string][]byte{},
-		tally:   newTally(),
+		inForce:  o.inForce,
+		engine:   campaign.NewEngine(o.inForce.Set(), s.cfg.Topics.LedgerBytes),
+		store:    s.cfg.Store,
+		records:  s.records,
+		overlay:  map[string]*entry{},
+		untold:   map[string][]byte{},
+		tally:    newTally(),
+		maxFired: s.cfg.CycleFired,
 		// Checkpoints of the partitions are spread over the interval.
 		checkpointAt: time.Now().Add(s.cfg.CheckpointInterval * time.Duration(o.number%8+1) / 8),
 	}

@@ -1,11 +1,12 @@
 package stream_test
 
 import (
+	"context"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/stampede-rewards/stampede/internal/judge"
 	"github.com/stampede-rewards/stampede/internal/stream"
 )
 
@@ -32,6 +33,21 @@ func TestStartToFirstCommit(t *testing.T) {
 	b.judge(b.dir("a"))
 }
 
+// Who is asked to stop before any broker has answered stops, and that is no failure.
+func TestAStopBeforeTheFirstAnswer(t *testing.T) {
+	b := newBench(t)
+	dialled := make(chan struct{}, 100)
+	w := b.start(b.dir("a"), func(cfg *stream.Config) {
+		cfg.Connection.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			dialled <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	})
+	<-dialled
+	b.end(w)
+}
+
 // A request to join that the worker's own last client had sent arrives late, after the next one has joined. The group then knows the worker's
 // name by a member that is nobody's. That is no other process: the worker goes on.
 func TestAGhostOfOnesOwnIsNoOtherProcess(t *testing.T) {
@@ -55,7 +71,7 @@ func TestAGhostOfOnesOwnIsNoOtherProcess(t *testing.T) {
 // nothing is issued twice.
 func TestTwoWorkersOfOneName(t *testing.T) {
 	b := newRealBench(t)
-	observer, err := judge.Observe(b.connection, b.topics.Rewards.Name)
+	observer, err := b.judged().Observe()
 	if err != nil {
 		t.Fatal(err)
 	}

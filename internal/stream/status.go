@@ -40,7 +40,6 @@ type status struct {
 	metrics *Metrics
 
 	mu         sync.Mutex
-	ready      bool // ever
 	assignment map[int32]bool
 	refusals   map[int32]error
 	inputs     map[int32]int64
@@ -93,7 +92,6 @@ func (s *status) opened(n int32, input int64, inForce int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inputs[n], s.inForce[n] = input, inForce
-	s.ready = true
 	s.gauges()
 }
 
@@ -139,12 +137,6 @@ func (s *status) mostInForce() int {
 		most = max(most, n)
 	}
 	return most
-}
-
-func (s *status) everReady() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ready
 }
 
 // Status says how the worker is doing. It may be called at any time.

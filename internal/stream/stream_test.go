@@ -4,7 +4,6 @@ import (
 	"os"
 	"testing"
 
-	"github.com/stampede-rewards/stampede/internal/judge"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
@@ -61,7 +60,7 @@ func TestRestartGoesOnWhereItWas(t *testing.T) {
 func TestWorkersComeAndGo(t *testing.T) {
 	b := newBench(t)
 	dirs := []string{b.dir("a"), b.dir("b"), b.dir("c")}
-	observer, err := judge.Observe(b.connection, b.topics.Rewards.Name)
+	observer, err := b.judged().Observe()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,15 +11,11 @@ import (
 // What is due by the clock fires before the record that moves the clock there is applied, in the order (due, user) (T5). Who is due is told
 // by the timers in memory for the users in the overlay, and by the store's for all others.
 //
-// At the end of a month everybody can be due at once. So a cycle fires no more than maxFired of a partition. Where more is due, the record
+// At the end of a month everybody can be due at once. So a cycle fires no more than CycleFired of a partition. Where more is due, the record
 // is not applied yet: the cycle commits what has fired, at the same input and one step further, and the record is polled again.
 
-const (
-	// maxFired bounds what a partition fires in a cycle.
-	maxFired = 5000
-	// timersRead is how many of the store's timers are read at a time.
-	timersRead = 256
-)
+// timersRead is how many of the store's timers are read at a time.
+const timersRead = 256
 
 // storedTimers reads the store's timers in order, as of the last checkpoint.
 type storedTimers struct {
@@ -39,7 +35,7 @@ func (p *partition) advance(r *kgo.Record, clock int64) (done bool, err error) {
 			p.next.Clock = max(p.next.Clock, clock)
 			return true, nil
 		}
-		if p.fired == maxFired {
+		if p.fired == p.maxFired {
 			return false, nil
 		}
 		if err := p.fire(r, user, due); err != nil {

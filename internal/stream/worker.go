@@ -28,6 +28,7 @@ type Config struct {
 	CommitInterval     time.Duration // default 50 ms: how long a cycle collects events
 	CycleRecords       int           // default 20,000: a cycle ends when it has as many
 	CycleBytes         int64         // default 16 MiB: or as many bytes of values
+	CycleFired         int           // default 5000: as many ledgers of a partition are fired in a cycle, and the rest in the next ones
 	CheckpointInterval time.Duration // default 5 s
 
 	Metrics       *Metrics             // default none that anybody reads
@@ -50,6 +51,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CycleBytes == 0 {
 		c.CycleBytes = 16 << 20
+	}
+	if c.CycleFired == 0 {
+		c.CycleFired = 5000
 	}
 	if c.CheckpointInterval == 0 {
 		c.CheckpointInterval = 5 * time.Second
@@ -84,8 +88,9 @@ const (
 
 // Worker is one consumer-group member and one transactional producer over one store. Run it once.
 type Worker struct {
-	cfg    Config
-	status *status
+	cfg     Config
+	status  *status
+	settled bool // the topics were found right once; of Run's goroutine
 }
 
 // NewWorker returns a worker that is to be Run.
@@ -123,7 +128,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		switch f := (fatal{}); {
 		case err == nil:
 			return nil
-		case errors.As(err, &f):
+		case errors.As(err, &f) && (ctx.Err() == nil || !errors.Is(err, context.Canceled)):
 			return f.error
 		case ctx.Err() != nil:
 			w.cfg.Log.Info("stopped while connecting", "error", err)
@@ -221,13 +226,14 @@ func (w *Worker) settle(ctx context.Context) (kafka.TopicsState, error) {
 	if _, _, err := cl.ProducerID(ctx); err != nil {
 		return kafka.TopicsState{}, fmt.Errorf("begin as transactional id %s: %w", w.transactional(), err)
 	}
+	w.settled = true
 	return topics, nil
 }
 
 // atFirst makes an error fatal as long as nothing has ever worked: an address or a setting is wrong, and somebody waits to
 // be told. Later the broker may be about to come back.
 func (w *Worker) atFirst(err error) error {
-	if w.status.everReady() {
+	if w.settled {
 		return err
 	}
 	return fatal{err}

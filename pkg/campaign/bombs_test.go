@@ -26,10 +26,10 @@ func TestNoFileCostsMuchMoreThanItsSize(t *testing.T) {
 	} {
 		const perByte = 1000
 		n := allocated(func() {
-			if isDish([]byte(src)) {
-				parseDish("c.yaml", []byte(src))
+			if f := openFile("c.yaml", []byte(src)); f.kind == dishFile {
+				f.dish()
 			} else {
-				Parse("c.yaml", []byte(src))
+				parsed(f.r, f.root, f.src)
 			}
 		})
 		t.Logf("%s: %d bytes for each", name, n/uint64(len(src)))

@@ -519,7 +519,7 @@ func suggestOf(word string, words []string) string {
 	if near := nearest(word, words); near != "" || len(words) == 0 {
 		return suggest(near)
 	}
-	return ": known are " + strings.Join(words, ", ")
+	return ": known are " + someOf(words)
 }
 
 // The two objects that an expression sees. They are CEL structs of our own, so that a misspelt event field is a mistake

@@ -94,7 +94,7 @@ func (e *Engine) Fire(l *Ledger, user string) *Result {
 	for i := 0; i < len(l.progress); {
 		p := &l.progress[i]
 		c := e.set.byKey[p.campaign]
-		p.restartFor(c)
+		e.restartFor(p, c)
 		e.closePeriods(l, c, p, user, at)
 		if c.closes(noUnit, 0) <= at {
 			e.closeCampaign(l, c, p, user)
@@ -104,7 +104,7 @@ func (e *Engine) Fire(l *Ledger, user string) *Result {
 		i++
 	}
 	e.forget(l, at) // only now: a close asks for what held before the end
-	e.watch(l, at, false)
+	e.watch(l, at, l.known)
 	l.forgetExcused(e.set, at)
 	if !e.set.watchesAt(at) && len(l.seen) == 0 && len(l.excused) == 0 && len(l.progress) == 0 {
 		l.known = 0
@@ -123,9 +123,7 @@ func (e *Engine) closePeriods(l *Ledger, c *Campaign, p *progress, user string, 
 		closed := c.closes(c.goal.per, of) <= at
 		p.settle(j, c, c.horizon(at))
 		may := !closed || !c.goal.watches || e.mayAt(l, c, user, c.ends(c.goal.per, of))
-		if may {
-			e.issue(l, c, p, &p.buckets[j], user, at)
-		}
+		e.issue(l, c, p, &p.buckets[j], user, at, may)
 		if len(p.buckets) == 0 {
 			return // all that can be earned is paid
 		}
@@ -213,9 +211,9 @@ func (l *leaf) dropClosed(b *bucket, c *Campaign, h horizon) {
 	})
 }
 
-// watch sees to it that the next period of each campaign with a `none` waits for its close, for everybody who is known (G8). fresh says
-// that the user was not known before. It returns whether anything was new.
-func (e *Engine) watch(l *Ledger, clock int64, fresh bool) (changed bool) {
+// watch sees to it that the next period of each campaign with a `none` waits for its close, for everybody who is known (G8). was is since when
+// the user was known before, 0 for not at all. It returns whether anything was new.
+func (e *Engine) watch(l *Ledger, clock, was int64) (changed bool) {
 	if l.known == 0 {
 		return false
 	}
@@ -227,15 +225,17 @@ func (e *Engine) watch(l *Ledger, clock int64, fresh bool) (changed bool) {
 		if found && (l.progress[i].epoch != c.epoch || l.progress[i].done(c)) {
 			continue
 		}
-		from := clock // what is closed has been decided, or the user was not known when it closed
-		if !found && !fresh {
-			from = c.since // the user was known and idle when the campaign came in force
+		of := c.watchedFrom(l.known, clock) // what is closed has been decided, or the user was not known when it closed
+		if !found && was != 0 {
+			// The user may have been known and idle when the campaign came in force. What has closed since is for who was known by then.
+			if first := c.watchedFrom(was, c.since); first <= c.lastPeriod() && was < c.ends(c.goal.per, first) && c.closes(c.goal.per, first) <= clock {
+				of = first
+			}
 		}
-		of := c.watchedFrom(l.known, from)
 		if of > c.lastPeriod() || l.known >= c.ends(c.goal.per, of) || found && len(l.progress[i].buckets) > 0 && l.progress[i].buckets[0].period <= of {
 			continue
 		}
-		l.beginning(c).bucket(of)
+		e.beginning(l, c).bucket(of)
 		changed = true
 	}
 	return changed

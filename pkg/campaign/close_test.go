@@ -99,6 +99,17 @@ func TestR4ACampaignThatHasEndedLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// Who is not eligible at a period's end has no reward for what did not happen. What did happen, and waits for the end, is paid all the same.
+func TestG9AnEndDecidesEachPartByItself(t *testing.T) {
+	s := tell(t, "campaign: c\nversion: 1\nstarts: 2026-01-01\nlateness: 48h\nreward: {kind: points}\nrepeat: always\neligible: user.plan == \"gold\"\n"+
+		"goal: {any: [{sum: 3, of: buy, value: event.data.v, net: true}, {none: claim}], per: month}\n")
+	s.says("stampede.profile", "2026-01-02", `"attributes":{"plan":"gold"}`)
+	s.says("buy", "2026-01-03", `"v":4`)
+	s.says("stampede.profile", "2026-01-04", `"attributes":{"plan":null}`)
+	s.until("2026-03-15T00:00:00Z")
+	s.rewards("2026-01")
+}
+
 func TestG8None(t *testing.T) {
 	yaml := func(more string) string {
 		return "campaign: c\nversion: 1\nstarts: 2026-01-01\nlateness: 48h\nreward: {kind: points}\nrepeat: always\ngoal: {none: claim, per: month}\n" + more

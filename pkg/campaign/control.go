@@ -107,7 +107,7 @@ func (e *Engine) enrolledEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	if ev.Time >= c.Ends || c.ClosedAt(clock) {
 		return nil // there is nothing left to take part in
 	}
-	p := l.beginning(c)
+	p := e.beginning(l, c)
 	switch {
 	case p.part == out:
 		p.part, p.from = in, max(ev.Time, p.from)
@@ -127,7 +127,7 @@ func (e *Engine) withdrawnEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	if c.ClosedAt(clock) {
 		return nil
 	}
-	p := l.beginning(c)
+	p := e.beginning(l, c)
 	from := ev.Time
 	if p.part == out {
 		from = max(from, p.from)
@@ -178,12 +178,12 @@ func (e *Engine) excusedEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	for i := range l.progress {
 		p := &l.progress[i]
 		c := e.set.byKey[p.campaign]
-		if c == nil || key != 0 && p.campaign != key {
+		if c == nil || key != 0 && p.campaign != key || c.ClosedAt(clock) { // one that was withdrawn may not have been looked at since
 			continue
 		}
-		p.restartFor(c)
+		e.restartFor(p, c)
 		for j := 0; j < len(p.buckets); j++ { // none is left when all that can be earned is paid
-			e.issue(l, c, p, &p.buckets[j], ev.User, clock)
+			e.issue(l, c, p, &p.buckets[j], ev.User, clock, false)
 		}
 	}
 	return nil

@@ -111,7 +111,7 @@ func wholeOf(v Value) (int64, bool) {
 }
 
 // maxCompiled bounds the campaigns that are kept compiled. There are as many as a directory can have files.
-const maxCompiled = maxCampaignFiles
+const maxCompiled = maxCampaigns
 
 // compiled holds campaigns by the hash of their definition: each of up to hundreds of partitions puts the same ones in force. What is
 // in it changes no result.

@@ -112,7 +112,7 @@ func (r *reader) doubtWords(s *shape, n ast.Node, types []string) {
 func (r *reader) doubtInside(n ast.Node, s *shape, message string) {
 	if message != "" {
 		line, column := r.inside(n, s.line, s.column)
-		r.warnings = append(r.warnings, Mistake{r.file, line, column, message})
+		r.warnings = append(r.warnings, Mistake{r.file, line, column, printable(message, maxMessage)})
 	}
 }
 
@@ -142,7 +142,7 @@ func doubtWord(field string, l operand, ordered bool, types []string) string {
 			return fmt.Sprintf("`event.date` is never `%s`: write a date such as 2026-03-01", shown(l.s))
 		}
 	case field == "event.type" && !ordered && len(types) > 0 && !slices.Contains(types, l.s):
-		return fmt.Sprintf("`event.type` is never `%s` here: what counts is %s%s", shown(l.s), strings.Join(different(types), ", "), suggest(nearest(l.s, types)))
+		return fmt.Sprintf("`event.type` is never `%s` here: what counts is %s%s", shown(l.s), someOf(different(types)), suggest(nearest(l.s, types)))
 	case field == "user.timezone" && !ordered && loadZone(l.s) == nil:
 		return fmt.Sprintf("`%s` is no time zone of the IANA database: write for example America/New_York%s", shown(l.s), suggest(nearest(l.s, zoneNames())))
 	}

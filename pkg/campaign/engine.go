@@ -95,10 +95,29 @@ func (e *Engine) end() *Result {
 
 // settleLedger brings a changed ledger into the form in which it is kept.
 func (e *Engine) settleLedger(l *Ledger, clock int64) {
+	e.restart(l, clock)
 	if e.released || len(l.ids) > maxLedgerIDs {
 		l.dropUnusedIDs()
 	}
 	e.schedule(l, clock)
+}
+
+// restart lets begin anew what a version with `on_change: restart` has overtaken, in the campaigns that the record did not concern, too (L2): what
+// is kept of another goal means nothing in this one.
+func (e *Engine) restart(l *Ledger, clock int64) {
+	restarted := false
+	for i := len(l.progress) - 1; i >= 0; i-- {
+		p := &l.progress[i]
+		if c := e.set.byKey[p.campaign]; c != nil && e.restartFor(p, c) {
+			if !c.goal.watches { // there it says that the user was watched before
+				l.tidy(c, p)
+			}
+			restarted = true
+		}
+	}
+	if restarted {
+		e.watch(l, clock, l.known)
+	}
 }
 
 // event applies what a user did.
@@ -164,7 +183,7 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 		}
 	}
 	of := c.goal.per.of(date.day)
-	p := l.beginning(c)
+	p := e.beginning(l, c)
 	if d := p.exhausted(c, of); d != Counted {
 		e.decide(c, d, "")
 		return
@@ -186,7 +205,7 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 	}
 	p.tried = true
 	e.note(l, b, ev)
-	e.issue(l, c, p, b, ev.User, clock)
+	e.issue(l, c, p, b, ev.User, clock, false)
 }
 
 // meetOnly is for an event that counts for nothing: it tells of a user, where that matters to anybody.
@@ -201,11 +220,11 @@ func (e *Engine) meetOnly(l *Ledger, ev *Event, clock int64) (changed bool) {
 // meet notes that a user is known (G8). A time that is too late makes nobody known earlier than one that is in time.
 func (e *Engine) meet(l *Ledger, ev *Event, clock int64) (changed bool) {
 	at := max(floorDiv(ev.Time, int64(time.Millisecond)), clock-e.set.lateness.Milliseconds())
-	fresh := l.known == 0
-	if fresh || at < l.known {
+	was := l.known
+	if was == 0 || at < was {
 		l.known, changed = at, true
 	}
-	return e.watch(l, clock, fresh) || changed
+	return e.watch(l, clock, was) || changed
 }
 
 // taken is a leaf that an event matches.
@@ -318,9 +337,20 @@ func (p *progress) exhausted(c *Campaign, of period) Decision {
 // eachPeriodPays says whether the rewards' cycles are periods and not ordinals (R1).
 func (c *Campaign) eachPeriodPays() bool { return c.Always && c.goal.per != noUnit }
 
-// issue pays what the evidence of a bucket is worth and has not been paid.
-func (e *Engine) issue(l *Ledger, c *Campaign, p *progress, b *bucket, to string, clock int64) {
-	worth := c.goal.root.worth(b, l.user(c, clock))
+// cycleUnit is the period after which the campaign's rewards are called, empty where they are called after ordinals. Ordinals go on through
+// restarts. Of periods it is remembered which were paid, as long as they can be paid: so a campaign that has left a unit can't return to it.
+func (c *Campaign) cycleUnit() string {
+	if !c.eachPeriodPays() {
+		return ""
+	}
+	return unitNames[c.goal.per]
+}
+
+// issue pays what the evidence of a bucket is worth and has not been paid. may is for what only a close decides: a `none` (G8).
+func (e *Engine) issue(l *Ledger, c *Campaign, p *progress, b *bucket, to string, clock int64, may bool) {
+	u := l.user(c, clock)
+	u.may = may
+	worth := c.goal.root.worth(b, u)
 	tiers := uint64(c.goal.tiers) //nolint:gosec // small
 	most := uint64(math.MaxInt64)
 	paid := &p.paid // what counts against `most`

@@ -105,6 +105,7 @@ type user struct {
 	excused  []Day // dates that can't be missed (C3), sorted
 	clock    int64 // Unix ms
 	closed   bool  // the period that is asked about is closed by the clock (T4); of leaves that wait for it
+	may      bool  // at its end the user takes part and is eligible, which a `none` asks (G8)
 }
 
 // kind is one kind of goal: the YAML key that names it and how its parameters are read.

@@ -34,7 +34,7 @@ func (k *none) advance(c *cell, _ evidence, _ uint64) Decision {
 }
 
 func (k *none) worth(c *cell, u user) int {
-	if u.closed && c.count == 0 {
+	if u.closed && u.may && c.count == 0 {
 		return 1
 	}
 	return 0

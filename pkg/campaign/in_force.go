@@ -52,14 +52,15 @@ type told struct {
 	first     int64     // the clock of the publish of the first version, Unix ms
 	since     int64     // and of this one
 	epoch     uint64
-	withdrawn int64  // the clock of the withdrawal, Unix ms; never where it was not
-	raises    raises // of the campaign's own lateness
+	units     []string // by epoch: see Campaign.cycleUnit
+	withdrawn int64    // the clock of the withdrawal, Unix ms; never where it was not
+	raises    raises   // of the campaign's own lateness
 }
 
 // inForce is the campaign as the engine sees it: with the end that a withdrawal gives it.
 func (t *told) inForce() *Campaign {
 	c := *t.campaign
-	c.since, c.epoch, c.raises, c.withdrawn = t.first, t.epoch, t.raises, t.withdrawn != never
+	c.since, c.epoch, c.units, c.raises, c.withdrawn = t.first, t.epoch, t.units, t.raises, t.withdrawn != never
 	c.Ends = min(c.Ends, msToNs(t.withdrawn))
 	return &c
 }
@@ -75,7 +76,7 @@ func (c *Campaign) ClosedAt(clock int64) bool {
 }
 
 // maxInForce bounds the campaigns of a partition, those that are closed included.
-const maxInForce = maxCampaignFiles
+const maxInForce = maxCampaigns
 
 // NewInForce returns the campaigns of a partition that was told nothing.
 func NewInForce() *InForce { return &InForce{told: map[string]*told{}} }
@@ -130,7 +131,7 @@ func (f *InForce) Publish(d Definition, clock int64) ([]Stored, *Rejection, erro
 	if err != nil {
 		return refused(err)
 	}
-	next := &told{campaign: c, first: clock, since: clock, withdrawn: never}
+	next := &told{campaign: c, first: clock, since: clock, units: []string{c.cycleUnit()}, withdrawn: never}
 	was := f.told[c.ID]
 	if was != nil {
 		if was.campaign.definition == d && was.withdrawn == never {
@@ -139,9 +140,10 @@ func (f *InForce) Publish(d Definition, clock int64) ([]Stored, *Rejection, erro
 		if rejection := was.refuses(c, clock); rejection != nil {
 			return nil, rejection, nil
 		}
-		next.first, next.epoch, next.raises = was.first, was.epoch, was.raises.without(clock, was.campaign.Late)
+		next.first, next.epoch, next.units, next.raises = was.first, was.epoch, was.units, was.raises.without(clock, was.campaign.Late)
 		if was.campaign.counts() != c.counts() {
 			next.epoch++
+			next.units = append(slices.Clone(was.units), c.cycleUnit())
 		}
 		if c.Late > was.campaign.Late {
 			next.raises = next.raises.with(clock, was.campaign.Late)
@@ -195,6 +197,8 @@ func (t *told) refuses(c *Campaign, clock int64) *Rejection {
 	case was.counts() != c.counts() && !c.restart:
 		return &Rejection{ReasonNeedsRestart, fmt.Sprintf("version %d of campaign `%s` changes what counts, and what the users have done so far is counted by version %d: "+
 			"write `on_change: restart` if they are to begin anew, or give it another id", c.Version, c.ID, was.Version)}
+	case c.cycleUnit() != "" && c.cycleUnit() != was.cycleUnit() && slices.Contains(t.units, c.cycleUnit()):
+		return badControl(fmt.Sprintf("campaign `%s` has paid each %s before, and then something else: which %[2]ss a user was paid is not known any more. Give it another id", c.ID, c.cycleUnit()))
 	}
 	return nil
 }
@@ -297,6 +301,14 @@ func (f *InForce) stored(id string) Stored {
 	}
 	if t.epoch > 0 {
 		v = appendMember(append(v, ','), "epoch", int64(t.epoch)) //nolint:gosec // a version each
+		v = append(v, `,"units":[`...)
+		for i, unit := range t.units {
+			if i > 0 {
+				v = append(v, ',')
+			}
+			v = appendJSONString(v, unit)
+		}
+		v = append(v, ']')
 	}
 	if t.withdrawn != never {
 		v = appendMember(append(v, ','), "withdrawn", t.withdrawn)
@@ -372,6 +384,12 @@ func (f *InForce) restore(name string, value []byte) error {
 	}
 	if epoch := v.Get("epoch"); epoch.Kind() != Absent {
 		t.epoch = uint64(epoch.Number())
+	}
+	for unit := range v.Get("units").Elements() {
+		t.units = append(t.units, strings.Clone(unit.Text()))
+	}
+	for uint64(len(t.units)) <= t.epoch {
+		t.units = append(t.units, t.campaign.cycleUnit())
 	}
 	if withdrawn := v.Get("withdrawn"); withdrawn.Kind() != Absent {
 		if t.withdrawn, ok = wholeOf(withdrawn); !ok {

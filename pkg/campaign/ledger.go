@@ -124,20 +124,20 @@ func (c *cell) empty() bool {
 
 // beginning is the user's progress in a campaign as the campaign's version wants it, new where there was none. The pointer holds until
 // the next call.
-func (l *Ledger) beginning(c *Campaign) *progress {
+func (e *Engine) beginning(l *Ledger, c *Campaign) *progress {
 	if _, found := l.find(c.key); !found {
 		p := l.progressOf(c.key)
 		p.epoch = c.epoch
 		return p
 	}
 	p := l.progressOf(c.key)
-	p.restartFor(c)
+	e.restartFor(p, c)
 	return p
 }
 
 // user is what goals may ask about the user by a clock, Unix ms.
 func (l *Ledger) user(c *Campaign, clock int64) user {
-	return user{campaign: c, profile: &l.profile, excused: l.excusedIn(c.key), clock: clock}
+	return user{campaign: c, profile: &l.profile, excused: l.excusedIn(c.key), clock: clock, may: true}
 }
 
 // startAnew lets a progress begin again: what was paid stays paid, per period too, and ordinals go on.
@@ -149,12 +149,17 @@ func (p *progress) startAnew() {
 	}
 }
 
-// restartFor begins anew where the campaign has, by a version with `on_change: restart` (L2).
-func (p *progress) restartFor(c *Campaign) {
-	if p.epoch != c.epoch {
-		p.startAnew()
-		p.epoch = c.epoch
+// restartFor begins anew where the campaign has, by a version with `on_change: restart` (L2). It says whether it has.
+func (e *Engine) restartFor(p *progress, c *Campaign) bool {
+	if p.epoch == c.epoch {
+		return false
 	}
+	p.startAnew()
+	if p.epoch < uint64(len(c.units)) && c.units[p.epoch] != c.cycleUnit() {
+		p.buckets = nil // periods of another length than the campaign's are now
+	}
+	p.epoch, e.released = c.epoch, true
+	return true
 }
 
 // excusedIn are the dates excused in a campaign.

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/goccy/go-yaml/ast"
 )
 
 // Set is the campaigns in force, with an index from event type to the campaigns that it can concern. It is immutable.
@@ -27,8 +29,8 @@ type Set struct {
 // ErrNoCampaign means that a directory has no campaign that could be in force.
 var ErrNoCampaign = errors.New("no campaign")
 
-// maxCampaignFiles bounds a directory of campaigns.
-const maxCampaignFiles = 10_000
+// maxCampaigns bounds a directory of campaigns: its files, and what is in force by them.
+const maxCampaigns = 10_000
 
 // Load reads every campaign file (.yaml, .yml) of a directory, and leaves scenarios (.test.yaml) alone. All mistakes of all files are returned at once, as Mistakes.
 func Load(fsys fs.FS, dir string) (*Set, error) {
@@ -37,38 +39,39 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 		return nil, fmt.Errorf("read campaigns in %s: %w", dir, err)
 	}
 	l := loading{files: map[string]string{}, menu: map[string]*dish{}}
-	type file struct {
+	type order struct {
 		name string
 		src  []byte
 	}
-	var orders []file
-	files := 0
+	var orders []order
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		ext := path.Ext(e.Name())
+		return e.IsDir() || ScenarioFile(e.Name()) || ext != ".yaml" && ext != ".yml"
+	})
+	if len(entries) > maxCampaigns {
+		return nil, fmt.Errorf("read campaigns in %s: there are %d campaign files, at most %d are read: delete those of what has ended", dir, len(entries), maxCampaigns)
+	}
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
-		if ext := path.Ext(name); e.IsDir() || ScenarioFile(name) || ext != ".yaml" && ext != ".yml" {
-			continue
-		}
-		if files++; files > maxCampaignFiles {
-			return nil, fmt.Errorf("read campaigns in %s: more than %d files", dir, maxCampaignFiles)
-		}
 		src, err := readFile(fsys, name)
 		if err != nil {
 			return nil, fmt.Errorf("read campaign %s: %w", name, err)
 		}
-		switch {
-		case isOrder(src):
-			orders = append(orders, file{name, src}) // the menu must be known first
-		case isDish(src):
-			d, wrong := parseDish(name, src)
+		switch f := openFile(name, src); f.kind {
+		case orderFile:
+			orders = append(orders, order{name, src}) // the menu must be known first
+		case dishFile:
+			d, wrong := f.dish()
 			l.mistakes = append(l.mistakes, wrong...)
-			if l.claimIn(name, src, d.id) {
+			if l.claimIn(f, d.id) {
 				l.menu[d.id] = d
 				l.warnings = append(l.warnings, d.warnings...)
 			}
-		default:
-			c, wrong := Parse(name, src)
+		case campaignFile:
+			l.made++
+			c, wrong := parsed(f.r, f.root, src)
 			l.mistakes = append(l.mistakes, wrong...)
-			if c != nil && l.claimIn(name, src, c.ID) {
+			if c != nil && l.claimIn(f, c.ID) {
 				l.campaigns = append(l.campaigns, c)
 			}
 		}
@@ -96,6 +99,7 @@ type loading struct {
 	warnings  Mistakes          // of the menu and the sponsors' files
 	files     map[string]string // id to file, of campaigns and dishes
 	menu      map[string]*dish  // by id
+	made      int               // how many campaigns were made, of files and orders, those with mistakes included
 }
 
 // claim notes that a campaign's id is taken, or that it was taken before.
@@ -109,18 +113,69 @@ func (l *loading) claim(r *reader, id string, line, column int) bool {
 }
 
 // claimIn does so for the campaign of a file.
-func (l *loading) claimIn(file string, src []byte, id string) bool {
+func (l *loading) claimIn(f *file, id string) bool {
 	if id == "" {
 		return false // its mistakes have been told
 	}
-	r := &reader{file: file}
-	line := 1
-	if at := keyCampaign.FindIndex(src); at != nil {
-		line += bytes.Count(src[:at[0]], []byte("\n"))
-	}
-	ok := l.claim(r, id, line, 1)
+	r := &reader{file: f.name}
+	ok := l.claim(r, id, f.line, f.column)
 	l.mistakes = append(l.mistakes, r.mistakes...)
 	return ok
+}
+
+// file is a file of a directory of campaigns whose document was read.
+type file struct {
+	name string
+	src  []byte
+	r    *reader
+	root ast.Node // of a dish, without references; nil where there is nothing to read, and r has the mistakes
+
+	kind         fileKind
+	line, column int // of the key `campaign`
+}
+
+type fileKind int
+
+const (
+	campaignFile fileKind = iota
+	dishFile              // a campaign with parameters
+	orderFile             // a sponsor's
+)
+
+// openFile reads a file's document, and says by the keys at its top what it is. The text would not do: a file may stand in braces or be
+// indented.
+func openFile(name string, src []byte) *file {
+	blank := openText(name, src, withoutReferences(src)) // with them, a dish in braces would be no YAML
+	if blank.kind != campaignFile || !reference.Match(src) {
+		return blank
+	}
+	written := openText(name, src, src) // in a campaign without parameters nothing is a reference
+	if blank.root == nil && written.root == nil {
+		return blank // its mistakes are no reference's
+	}
+	return written
+}
+
+func openText(name string, src, text []byte) *file {
+	f := &file{name: name, src: src, r: &reader{file: name}}
+	f.root = f.r.document(text)
+	keys := map[string]ast.Node{}
+	for _, pair := range pairsOf(f.root) {
+		if key := keyOf(pair); keys[key] == nil {
+			keys[key] = pair.Key
+		}
+	}
+	id := keys["campaign"]
+	switch {
+	case id == nil && keys["campaigns"] != nil:
+		f.kind = orderFile
+	case keys["parameters"] != nil:
+		f.kind = dishFile
+	}
+	if id != nil {
+		f.line, f.column = place(id)
+	}
+	return f
 }
 
 // readFile reads a file, or as much of it as shows that it is too large.

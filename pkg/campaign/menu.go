@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 )
 
 // A campaign with `parameters` is a dish on a menu: it is in force for the sponsors whose files order it (L3).
@@ -23,6 +24,7 @@ type dish struct {
 	file       string
 	src        []byte
 	id         string
+	idAt       [2]int      // line and column of its key
 	parameters []parameter // as declared
 	broken     bool        // it has mistakes: who orders it is not told again
 	warnings   Mistakes    // of what is doubtful whatever a sponsor chooses
@@ -56,7 +58,7 @@ var parameterKinds = []parameterKind{
 	{"whole", "whole number", "5", func(s string) bool { _, err := strconv.ParseInt(s, 10, 32); return err == nil }, compareDecimals, true},
 	{"decimal", "decimal number", "2.5", func(s string) bool {
 		_, ok := new(big.Rat).SetString(s)
-		return ok && !strings.ContainsAny(s, "/eExX_")
+		return ok && strings.Trim(s, "+-.0123456789") == "" // no fraction, no exponent, no other base
 	}, compareDecimals, true},
 	{"money", "amount of money", "25.00 USD", func(s string) bool { _, err := ParseAmount(s); return err == nil }, compareAmounts, false},
 	{"days", "length of time", "30 days", func(s string) bool { d, err := parseDuration(s); return err == nil && d > 0 }, compareDurations, false},
@@ -88,53 +90,36 @@ func compareDurations(a, b string) int {
 	return int(max(-1, min(1, x-y)))
 }
 
-var (
-	keyParameters = topKey("parameters")
-	keyCampaigns  = topKey("campaigns")
-	keyCampaign   = topKey("campaign")
-)
-
-// isDish says whether a file is a campaign with parameters.
-func isDish(src []byte) bool { return keyParameters.Match(src) }
-
-// isOrder says whether a file is a sponsor's.
-func isOrder(src []byte) bool {
-	return keyCampaigns.Match(src) && !keyCampaign.Match(src)
-}
-
-func topKey(key string) *regexp.Regexp {
-	return regexp.MustCompile(`(?m)^["']?` + key + `["']?[ \t]*:`)
-}
-
 // reference is `${name}` in a dish.
 var reference = regexp.MustCompile(`\$\{([^}\n]*)\}`)
+
+// withoutReferences has every reference replaced by something as wide, so that places stay what they are.
+func withoutReferences(src []byte) []byte {
+	return reference.ReplaceAllFunc(src, func(ref []byte) []byte { return bytes.Repeat([]byte("0"), utf8.RuneCount(ref)) })
+}
 
 // maxReferences bounds the references of one dish: each has its places looked for in its line.
 const maxReferences = 500
 
-// parseDish reads a campaign file with parameters. The campaign must be right with the defaults; all mistakes are returned.
-func parseDish(file string, src []byte) (*dish, Mistakes) {
-	r := &reader{file: file}
-	d := &dish{file: file, src: src}
-	if n := len(reference.FindAllIndex(src, maxReferences+1)); n > maxReferences {
+// dish reads a campaign with parameters. The campaign must be right with the defaults; all mistakes are returned.
+func (f *file) dish() (*dish, Mistakes) {
+	r := f.r
+	d := &dish{file: f.name, src: f.src, idAt: [2]int{f.line, f.column}}
+	if n := len(reference.FindAllIndex(f.src, maxReferences+1)); n > maxReferences {
 		d.broken = true
 		r.add(1, 1, "the file has more than %d references such as `${name}`: a campaign is a page, not a book", maxReferences)
 		return d, r.mistakes
 	}
-	// The declaration is read with every reference replaced by something of its length, so that places stay what they are.
-	blank := reference.ReplaceAllFunc(src, func(ref []byte) []byte { return bytes.Repeat([]byte("0"), len(ref)) })
-	if n := r.document(blank); n != nil {
-		pairs, _ := r.pairs(n, "a campaign")
-		for _, pair := range pairs {
-			switch keyOf(pair) {
-			case "parameters":
-				d.readParameters(r, pair.Value)
-			case "campaign":
-				d.id, _ = scalar(pair.Value)
-			}
+	pairs, _ := r.pairs(f.root, "a campaign")
+	for _, pair := range pairs {
+		switch keyOf(pair) {
+		case "parameters":
+			d.readParameters(r, pair.Value)
+		case "campaign":
+			d.id, _ = scalar(pair.Value)
 		}
 	}
-	d.checkReferences(r)
+	d.checkReferences(r, f.root)
 	if len(r.mistakes) > 0 {
 		r.mistakes.sort()
 		d.broken = true
@@ -244,7 +229,7 @@ func (p *parameter) refuses(v string) string {
 	case !p.kind.valid(v):
 		return p.kind.refuses(v)
 	case len(p.oneOf) > 0 && !slices.Contains(p.oneOf, v):
-		return fmt.Sprintf("`%s` is not among %s", shown(v), strings.Join(p.oneOf, ", "))
+		return fmt.Sprintf("`%s` is not among %s", shown(v), someOf(p.oneOf))
 	case p.least != "" && p.kind.compare(v, p.least) < 0, p.most != "" && p.kind.compare(v, p.most) > 0,
 		p.least != "" && p.kind.compare(v, p.least) == incomparable:
 		return fmt.Sprintf("`%s` is out of range: %s", shown(v), p.allowed())
@@ -256,11 +241,11 @@ func (p *parameter) refuses(v string) string {
 func (p *parameter) allowed() string {
 	switch {
 	case p.least != "" && p.most != "":
-		return "from " + p.least + " to " + p.most
+		return "from " + shown(p.least) + " to " + shown(p.most)
 	case p.least != "":
-		return "at least " + p.least
+		return "at least " + shown(p.least)
 	}
-	return "at most " + p.most
+	return "at most " + shown(p.most)
 }
 
 func (d *dish) names() []string {
@@ -271,23 +256,61 @@ func (d *dish) names() []string {
 	return names
 }
 
-// checkReferences wants every reference to have a parameter, and every parameter a reference.
-func (d *dish) checkReferences(r *reader) {
-	used := map[string]bool{}
+// referenceAt is where a reference stands in a dish's file.
+type referenceAt struct {
+	text         string
+	line, column int
+}
+
+func (ref *referenceAt) before(p *token.Position) bool {
+	return ref.line < p.Line || ref.line == p.Line && ref.column < p.Column
+}
+
+func (d *dish) references() (all []referenceAt) {
 	for i, line := range strings.Split(string(d.src), "\n") {
-		for _, at := range reference.FindAllStringSubmatchIndex(line, -1) {
-			name := line[at[2]:at[3]]
-			used[name] = true
-			if !slices.Contains(d.names(), name) {
-				r.add(i+1, utf8.RuneCountInString(line[:at[0]])+1, "there is no parameter `%s`%s", shown(name), suggestOf(name, d.names()))
-			}
+		for _, at := range reference.FindAllStringIndex(line, -1) {
+			all = append(all, referenceAt{line[at[0]:at[1]], i + 1, utf8.RuneCountInString(line[:at[0]]) + 1})
+		}
+	}
+	return all
+}
+
+// checkReferences wants every reference to have a parameter, every parameter a reference, and no reference in a key: what a key means must
+// not be a sponsor's choice.
+func (d *dish) checkReferences(r *reader, root ast.Node) {
+	references := d.references()
+	used := map[string]bool{}
+	for _, ref := range references {
+		name := ref.text[len("${") : len(ref.text)-len("}")]
+		used[name] = true
+		if !slices.Contains(d.names(), name) {
+			r.add(ref.line, ref.column, "there is no parameter `%s`%s", shown(name), suggestOf(name, d.names()))
 		}
 	}
 	for _, p := range d.parameters {
 		if !used[p.name] {
-			r.add(p.line, p.col, "the parameter `%s` is not used: write `${%[1]s}` where its value belongs", p.name)
+			r.add(p.line, p.col, "the parameter `%s` is not used: write `${%[1]s}` where its value belongs", shown(p.name))
 		}
 	}
+	ast.Walk(eachPair(func(pair *ast.MappingValueNode) {
+		key, colon := pair.Key.GetToken().Position, pair.Start.Position
+		for _, ref := range references {
+			if !ref.before(key) && ref.before(colon) {
+				r.add(ref.line, ref.column, "`%s` stands in a key: a parameter stands for a value, write the key itself", shown(ref.text))
+			}
+		}
+	}), root)
+}
+
+// eachPair visits the keys and values of a document, however deep they stand.
+type eachPair func(*ast.MappingValueNode)
+
+// Visit is called by ast.Walk.
+func (visit eachPair) Visit(n ast.Node) ast.Visitor {
+	if pair, ok := n.(*ast.MappingValueNode); ok {
+		visit(pair)
+	}
+	return visit
 }
 
 // parse reads the campaign with values in the place of references. Its mistakes and warnings have their places in the dish's file.
@@ -295,10 +318,14 @@ func (d *dish) parse(values map[string]string) (*Campaign, Mistakes) {
 	src, moves := d.filled(values)
 	c, mistakes := Parse(d.file, src)
 	moveBack(mistakes, moves)
-	if c != nil {
-		moveBack(c.warnings, moves)
+	if c == nil {
+		return nil, mistakes
 	}
-	return c, mistakes
+	if c.ID != d.id {
+		return nil, Mistakes{{d.file, d.idAt[0], d.idAt[1], "a parameter stands in the id, by which sponsors order: write all of it"}}
+	}
+	moveBack(c.warnings, moves)
+	return c, nil
 }
 
 // move is a reference that a value has replaced: what is behind it in its line stands elsewhere than in the dish's file.
@@ -319,7 +346,7 @@ func (d *dish) filled(values map[string]string) (src []byte, moves []move) {
 		for _, at := range reference.FindAllStringSubmatchIndex(line, -1) {
 			name, start, end := line[at[2]:at[3]], at[0], at[1]
 			if p := slices.IndexFunc(d.parameters, func(p parameter) bool { return p.name == name }); p >= 0 && d.parameters[p].kind.number &&
-				start > before && line[start-1] == '"' && end < len(line) && line[end] == '"' {
+				start > before && (line[start-1] == '"' || line[start-1] == '\'') && end < len(line) && line[end] == line[start-1] {
 				start, end = start-1, end+1
 			}
 			write(line[before:start])
@@ -388,12 +415,8 @@ func (l *loading) parseOrder(file string, src []byte) {
 	}
 	var campaigns []*Campaign
 	for i := range o.items {
-		item := &o.items[i]
-		if c := l.ordered(r, o, item, sound); c != nil {
-			line, column := place(item.useAt)
-			if l.claim(r, c.ID, line, column) {
-				campaigns = append(campaigns, c)
-			}
+		if c := l.ordered(r, o, &o.items[i], sound); c != nil {
+			campaigns = append(campaigns, c)
 		}
 	}
 	if r.mistakes.sort(); len(r.mistakes) > 0 {
@@ -412,6 +435,7 @@ func (o *order) read(r *reader, n ast.Node) {
 		{"sponsor", "its id, small letters, digits and `-`", true, func(r *reader, n ast.Node) {
 			if text(&o.sponsor)(r, n); o.sponsor != "" && !idForm.MatchString(o.sponsor) {
 				r.wrong(n, "%s is no id: use a-z, 0-9 and -, at most 63 of them, not beginning or ending with -", describe(n))
+				o.sponsor = ""
 			}
 		}},
 		{"version", "a whole number, raised with every change", true, wholeNumber(&o.version, 1, maxOrderVersion)},
@@ -463,8 +487,7 @@ func (l *loading) dishNamed(r *reader, item *orderItem) *dish {
 	known := slices.Sorted(maps.Keys(l.menu))
 	hint := suggest(nearest(item.use, known))
 	if hint == "" && len(known) > 0 {
-		const most = 20
-		hint = ": the menu has " + strings.Join(known[:min(most, len(known))], ", ")
+		hint = ": the menu has " + someOf(known)
 	}
 	r.wrong(item.useAt, "there is no campaign `%s` with parameters%s", shown(item.use), hint)
 	return nil
@@ -482,7 +505,7 @@ func (l *loading) ordered(r *reader, o *order, item *orderItem, sound bool) *Cam
 	}
 	before := len(r.mistakes)
 	values := item.values(r, d)
-	if len(r.mistakes) > before || item.broken {
+	if len(r.mistakes) > before || item.broken || !l.room(r, o, item) {
 		return nil
 	}
 	c, mistakes := d.parse(values)
@@ -517,6 +540,19 @@ func (l *loading) ordered(r *reader, o *order, item *orderItem, sound bool) *Cam
 	return c
 }
 
+// room says whether the campaign of an order can be made: once, and no more of them in all than can be in force. Each costs what a file does,
+// and a line is enough to order it.
+func (l *loading) room(r *reader, o *order, item *orderItem) bool {
+	line, column := place(item.useAt)
+	if !l.claim(r, o.sponsor+"."+item.use, line, column) {
+		return false
+	}
+	if l.made++; l.made == maxCampaigns+1 { // it is told once
+		r.wrong(item.useAt, "with this order there are %d campaigns, at most %d can be in force: order fewer", l.made, maxCampaigns)
+	}
+	return l.made <= maxCampaigns
+}
+
 // definition is one campaign of the order, as it travels through the log.
 func (o *order) definition(item *orderItem, d *dish, values map[string]string) Definition {
 	written := func(n ast.Node) (text string) {
@@ -541,7 +577,7 @@ func (item *orderItem) values(r *reader, d *dish) map[string]string {
 		if v, ok := item.set[p.name]; ok {
 			values[p.name] = v
 			if why := p.refuses(v); why != "" {
-				r.wrong(item.places[p.name], "%s: %s", p.name, why)
+				r.wrong(item.places[p.name], "%s: %s", shown(p.name), why)
 			}
 		}
 	}

@@ -8,29 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
-)
 
-// modelRuns is G6 written the slow, obvious way: try every pair of first and last day, and choose the largest number of
-// runs that share no day by trying all choices. It shares no code with the engine.
-func modelRuns(hit map[int]bool, last, hits, forgive int) int {
-	best := make([]int, last+3) // best[d]: the most runs within days d..last
-	for from := last; from >= 0; from-- {
-		best[from] = best[from+1]
-		n := 0
-		for to := from; to <= last; to++ {
-			if hit[to] {
-				n++
-			}
-			if to-from+1 > hits+forgive {
-				break
-			}
-			if n >= hits {
-				best[from] = max(best[from], 1+best[to+1])
-			}
-		}
-	}
-	return best[0]
-}
+	"github.com/stampede-rewards/stampede/internal/model"
+)
 
 func TestP1StreaksInAnyOrderAndWithDuplicates(t *testing.T) {
 	const days = 30
@@ -56,7 +36,7 @@ func TestP1StreaksInAnyOrderAndWithDuplicates(t *testing.T) {
 			}
 			seen[day], hit[day] = true, true
 		}
-		want := modelRuns(hit, days-1, hits, forgive)
+		want := model.Runs(hit, days-1, hits, forgive)
 		if !always {
 			want = min(want, 1)
 		}

@@ -2,7 +2,6 @@ package campaign
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -10,17 +9,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/stampede-rewards/stampede/internal/model"
 )
 
-var (
-	modelStart   = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
-	modelZones   = []string{"UTC", "Etc/GMT+12", "Etc/GMT+7", "Etc/GMT-5", "Etc/GMT-14"}
-	modelKinds   = []string{"a", "b"}
-	modelPeriods = []string{"day", "week", "month", "quarter", "year"}
-)
+// drawing draws for the model, evenly: rapid's own ranges and samples prefer what is small and comes first, and most options would hardly
+// ever be drawn.
+type drawing struct{ *rapid.T }
 
-// between draws evenly: rapid's own ranges and samples prefer what is small and comes first, and most options would hardly ever be drawn.
-func between(t *rapid.T, least, most int, what string) int {
+// Between is part of model.Draw.
+func (d drawing) Between(least, most int, what string) int {
 	const bits = 12
 	return rapid.Custom(func(t *rapid.T) int {
 		n := 0
@@ -31,175 +29,16 @@ func between(t *rapid.T, least, most int, what string) int {
 			}
 		}
 		return least + n%(most-least+1)
-	}).Draw(t, what)
+	}).Draw(d.T, what)
 }
 
-func oneOfThese[E any](t *rapid.T, these []E, what string) E {
-	return these[between(t, 0, len(these)-1, what)]
-}
+func (d drawing) sometimes(what string) bool { return d.Between(0, 3, what) == 3 }
 
-func drawBool(t *rapid.T, what string) bool { return between(t, 0, 1, what) == 1 }
+// modelUsers are those whose records are drawn.
+var modelUsers = []string{"ann", "bob"}
 
-func sometimes(t *rapid.T, what string) bool { return between(t, 0, 3, what) == 3 }
-
-func drawFilter(t *rapid.T) modelFilter {
-	f := modelFilter{types: oneOfThese(t, [][]string{{"a"}, {"b"}, {"a", "b"}}, "types")}
-	if sometimes(t, "has where") {
-		f.where = oneOfThese(t, slices.Sorted(maps.Keys(modelWheres)), "where")
-	}
-	return f
-}
-
-// drawModelGoal draws any goal that the loader takes. inside says that a goal is around it, judged that this one has a period.
-func drawModelGoal(t *rapid.T, c *modelCampaign, inside, judged bool, depth int) *modelGoal {
-	kinds := []string{"event", "count", "sum", "distinct", "streak", "sequence"}
-	if judged || !c.ends.IsZero() || !inside {
-		kinds = append(kinds, "none")
-	}
-	if depth > 0 {
-		kinds = append(kinds, "all", "any", "some")
-	}
-	g := &modelGoal{kind: oneOfThese(t, kinds, "kind"), modelFilter: drawFilter(t), numbers: []int{between(t, 1, 4, "number")}, outermost: !inside}
-	per := func() {
-		if !judged {
-			g.per = oneOfThese(t, modelPeriods, "per")
-		}
-	}
-	tiers := func() {
-		if !inside && (!c.always || g.per != "") && sometimes(t, "tiers") {
-			g.numbers = append(g.numbers, g.numbers[0]+between(t, 1, 3, "next number"))
-		}
-	}
-	switch g.kind {
-	case "event":
-		g.numbers = []int{1}
-	case "none":
-		g.numbers = []int{1}
-		if !inside && (c.ends.IsZero() || drawBool(t, "has per")) {
-			per()
-		}
-	case "count", "sum", "distinct":
-		switch between(t, 0, 3, "window") {
-		case 0:
-			per()
-		case 1:
-			g.days = between(t, 1, 5, "days")
-		case 2:
-			g.hours = between(t, 1, 60, "hours")
-		}
-		if g.days+g.hours == 0 {
-			g.net = g.kind == "sum" && drawBool(t, "net")
-			tiers()
-		}
-	case "streak":
-		g.period = oneOfThese(t, []string{"day", "day", "week", "month"}, "period")
-		g.least, g.leastSum = between(t, 1, 3, "least"), sometimes(t, "least is a sum")
-		g.forgive = between(t, 0, 2, "forgive")
-		if sometimes(t, "has on") {
-			g.on = [][]string{{"mon", "wed", "fri"}, {"mon", "tue", "wed", "thu", "fri"}, {"sun"}}[between(t, 0, 2, "on")]
-		}
-		tiers()
-	case "sequence":
-		g.numbers = []int{1}
-		for i := range between(t, 1, 3, "steps") {
-			s := modelStep{modelFilter: drawFilter(t)}
-			if i > 0 {
-				switch between(t, 0, 2, "limit") {
-				case 1:
-					s.days = between(t, 1, 3, "step's days")
-				case 2:
-					s.hours = between(t, 1, 40, "step's hours")
-				}
-			}
-			g.steps = append(g.steps, s)
-		}
-		if len(g.steps) > 1 && drawBool(t, "has without") {
-			f := drawFilter(t)
-			g.without = &f
-		}
-	default:
-		if !inside && (c.always || drawBool(t, "has per")) {
-			per()
-		}
-		for range between(t, 1, 3, "parts") {
-			g.parts = append(g.parts, drawModelGoal(t, c, true, judged || g.per != "", depth-1))
-		}
-		g.numbers = []int{1}
-		if g.needs = map[string]int{"all": len(g.parts), "any": 1}[g.kind]; g.kind == "some" {
-			g.needs = between(t, 1, len(g.parts), "needs")
-		}
-	}
-	return g
-}
-
-func drawCampaign(t *rapid.T, id string) *modelCampaign {
-	c := &modelCampaign{
-		id: id, always: drawBool(t, "always"), optIn: sometimes(t, "opt in"), eligible: sometimes(t, "eligible"),
-		starts: modelStart.Add(time.Duration(between(t, 0, 60, "starts")) * time.Hour),
-		zone:   oneOfThese(t, modelZones, "zone"),
-		late:   []time.Duration{0, 90 * time.Minute, 24 * time.Hour, 48 * time.Hour, 20 * 24 * time.Hour}[between(t, 0, 4, "lateness")],
-	}
-	if drawBool(t, "ends") {
-		c.ends = c.starts.Add(time.Duration(between(t, 1, 400, "hours")) * time.Hour)
-	}
-	if sometimes(t, "limited") {
-		c.limit = between(t, 1, 2, "limit")
-	}
-	if sometimes(t, "days start late") {
-		c.dayStarts = 4 * time.Hour
-	}
-	c.goal = drawModelGoal(t, c, false, false, 2)
-	return c
-}
-
-// drawRecords draws what users do, in the order of the clock.
-func drawRecords(t *rapid.T, campaigns []*modelCampaign) []modelRecord {
-	var records []modelRecord
-	for i := range between(t, 1, 24, "records") {
-		r := modelRecord{
-			user: oneOfThese(t, []string{"ann", "bob"}, "user"), id: fmt.Sprintf("e%02d", i), kind: oneOfThese(t, modelKinds, "type"),
-			at: modelStart.Add(time.Duration(between(t, -48, 500, "at")) * 30 * time.Minute), v: between(t, -1, 4, "v"),
-		}
-		r.clock = r.at.Add([]time.Duration{0, 0, 0, time.Hour, 20 * time.Hour, 40 * time.Hour, 100 * time.Hour}[between(t, 0, 6, "delay")])
-		switch between(t, 0, 9, "zone is told") {
-		case 0:
-			r.zone = oneOfThese(t, modelZones, "event's zone")
-		case 1:
-			r.written = oneOfThese(t, []string{"+00:00", "-11:00", "+13:30"}, "offset")
-		}
-		c := campaigns[between(t, 0, len(campaigns)-1, "of campaign")]
-		switch between(t, 0, 12, "control") {
-		case 0:
-			r.kind, r.timezone = "stampede.profile", oneOfThese(t, modelZones, "user's zone")
-		case 1:
-			r.kind, r.plan = "stampede.profile", oneOfThese(t, []string{"gold", "x", "null"}, "plan")
-		case 2:
-			r.kind, r.campaign = "stampede.enrolled", c.id
-		case 3:
-			r.kind, r.campaign = "stampede.withdrawn", c.id
-		case 4:
-			r.kind, r.dates = "stampede.excused", []int{modelDayOf(r.at) + between(t, -3, 3, "excused")}
-		case 5:
-			r.kind = "login" // concerns no campaign
-		}
-		// Without these, hardly anybody would ever be rewarded in some campaigns.
-		switch c := campaigns[0]; {
-		case c.optIn && i < 2:
-			r.kind, r.campaign, r.dates, r.timezone, r.plan = "stampede.enrolled", c.id, nil, "", ""
-		case c.eligible && i < 4 && !sometimes(t, "of no plan"):
-			r.kind, r.campaign, r.dates, r.timezone, r.plan = "stampede.profile", "", nil, "", "gold"
-			r.at = modelStart.Add(-24 * time.Hour)
-			r.clock = r.at
-		}
-		records = append(records, r)
-		if sometimes(t, "twice") {
-			again := r
-			again.clock = r.clock.Add(time.Duration(between(t, 0, 30, "hours until it comes again")) * time.Hour)
-			records = append(records, again)
-		}
-	}
-	slices.SortStableFunc(records, func(a, b modelRecord) int { return a.clock.Compare(b.clock) })
-	return records
+func drawRecords(d drawing, campaigns []*model.Campaign) []model.Record {
+	return model.DrawRecords(d, campaigns, modelUsers, d.Between(1, 24, "records"))
 }
 
 // played is what the engine made of a world: by user what was told, and the ledger in the end; and all that was told, in order.
@@ -216,12 +55,12 @@ type disturbance struct {
 	steps      time.Duration // the clock is moved on in steps of that length between records; 0: with the records alone
 }
 
-func playWorld(t *rapid.T, w *modelWorld, d disturbance) played {
+func playWorld(t *rapid.T, w *model.World, d disturbance) played {
 	var campaigns []*Campaign
-	for _, m := range w.campaigns {
-		c, wrong := Parse("c.yaml", []byte(m.yaml()))
+	for _, m := range w.Campaigns {
+		c, wrong := Parse("c.yaml", []byte(m.YAML()))
 		if wrong != nil {
-			t.Fatalf("%s\n%v", m.yaml(), wrong)
+			t.Fatalf("%s\n%v", m.YAML(), wrong)
 		}
 		campaigns = append(campaigns, c)
 	}
@@ -272,21 +111,21 @@ func playWorld(t *rapid.T, w *modelWorld, d disturbance) played {
 			}
 			_ = replay.Advance(to.UnixMilli(), took)
 		}
-		for _, r := range w.records {
-			if int(r.user[0])%d.partitions != partition {
+		for _, r := range w.Records {
+			if int(r.User[0])%d.partitions != partition {
 				continue
 			}
-			advance(r.clock)
+			advance(r.Clock)
 			var decoder Decoder
 			var ev Event
-			if why := decoder.Decode(&Record{Key: []byte(r.user), Value: r.cloudEvent()}, &ev); why != nil {
+			if why := decoder.Decode(&Record{Key: []byte(r.User), Value: r.CloudEvent()}, &ev); why != nil {
 				t.Fatal(why)
 			}
 			result := replay.Apply(&ev)
 			if result.Rejection != nil {
 				t.Fatal(result.Rejection)
 			}
-			_ = took(r.user, replay.Clock(), result)
+			_ = took(r.User, replay.Clock(), result)
 			for user, l := range replay.ledgers {
 				if bound := l.sizeBound; len(l.Append(nil)) > bound && bound > 0 {
 					t.Fatalf("the ledger of %s has %d bytes, its own bound is %d", user, len(l.Append(nil)), bound)
@@ -296,7 +135,7 @@ func playWorld(t *rapid.T, w *modelWorld, d disturbance) played {
 				restart()
 			}
 		}
-		advance(w.until)
+		advance(w.Until)
 		for user, l := range replay.ledgers {
 			p.ledgers[user] = string(l.Append(nil))
 		}
@@ -312,30 +151,27 @@ func playWorld(t *rapid.T, w *modelWorld, d disturbance) played {
 func TestP3TheEngineAgreesWithTheModelWhateverIsBetween(t *testing.T) {
 	rare := map[string]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		w := &modelWorld{campaigns: []*modelCampaign{drawCampaign(rt, "c0")}}
-		if sometimes(rt, "two campaigns") {
-			w.campaigns = append(w.campaigns, drawCampaign(rt, "c1"))
+		draw := drawing{rt}
+		w := &model.World{Campaigns: []*model.Campaign{model.DrawCampaign(draw, "c0")}}
+		if draw.sometimes("two campaigns") {
+			w.Campaigns = append(w.Campaigns, model.DrawCampaign(draw, "c1"))
 		}
-		w.records = drawRecords(rt, w.campaigns)
-		w.until = w.records[len(w.records)-1].clock.Add(time.Duration(between(rt, 0, 100, "days after")) * 24 * time.Hour)
+		w.Records = drawRecords(draw, w.Campaigns)
+		w.Until = w.Records[len(w.Records)-1].Clock.Add(time.Duration(draw.Between(0, 100, "days after")) * 24 * time.Hour)
 		got := playWorld(rt, w, disturbance{partitions: 1})
-		for _, user := range []string{"ann", "bob"} {
-			var want []string
-			for _, c := range w.campaigns {
-				want = append(want, w.expect(c, user, func(what string) { rare[what]++ })...)
-			}
-			slices.Sort(want)
-			if diff := cmp.Diff(want, got.told[user]); diff != "" {
+		want := w.Expect(func(what string) { rare[what]++ })
+		for _, user := range modelUsers {
+			if diff := cmp.Diff(want[user], got.told[user]); diff != "" {
 				text := ""
-				for _, c := range w.campaigns {
-					text += c.yaml()
+				for _, c := range w.Campaigns {
+					text += c.YAML()
 				}
-				for _, r := range w.records {
-					if r.user == user {
-						text += fmt.Sprintf("%s %s\n", r.clock.Format(time.RFC3339), r.cloudEvent())
+				for _, r := range w.Records {
+					if r.User == user {
+						text += fmt.Sprintf("%s %s\n", r.Clock.Format(time.RFC3339), r.CloudEvent())
 					}
 				}
-				rt.Fatalf("%s until %s:\n%s(-model +engine)\n%s", user, w.until.Format(time.RFC3339), text, diff)
+				rt.Fatalf("%s until %s:\n%s(-model +engine)\n%s", user, w.Until.Format(time.RFC3339), text, diff)
 			}
 		}
 		for _, d := range []disturbance{{partitions: 1, restarts: true}, {partitions: 1, steps: 31 * time.Hour, restarts: true}, {partitions: 2, steps: 100 * time.Hour}} {
@@ -356,36 +192,36 @@ func TestP3TheEngineAgreesWithTheModelWhateverIsBetween(t *testing.T) {
 
 // inTimeInAnyOrder makes a world in which all that users do is in time in whatever order it arrives: what they say of themselves comes first,
 // then events at rising clocks. Nobody withdraws, because what arrives after a withdrawal does not count for the time before it (C2).
-func inTimeInAnyOrder(w *modelWorld) (controls, events []modelRecord) {
+func inTimeInAnyOrder(w *model.World) (controls, events []model.Record) {
 	const late = 25 * 24 * time.Hour
-	for _, c := range w.campaigns {
-		c.late = late
+	for _, c := range w.Campaigns {
+		c.Late = late
 	}
 	ids := map[string]bool{}
-	for _, r := range w.records {
+	for _, r := range w.Records {
 		switch {
-		case ids[r.id] || r.kind == "stampede.withdrawn":
-		case strings.HasPrefix(r.kind, "stampede."):
+		case ids[r.ID] || r.Kind == "stampede.withdrawn":
+		case strings.HasPrefix(r.Kind, "stampede."):
 			controls = append(controls, r)
 		default:
 			events = append(events, r)
 		}
-		ids[r.id] = true
+		ids[r.ID] = true
 	}
 	return controls, events
 }
 
 // arriving puts records in the world one after the other, and returns the rewards in the end: campaign, user, cycle and tier.
-func (w *modelWorld) arriving(t *rapid.T, controls, events []modelRecord) []string {
-	last := modelStart.Add(11 * 24 * time.Hour) // behind every event's time
+func arriving(t *rapid.T, w *model.World, controls, events []model.Record) []string {
+	last := model.Start.Add(11 * 24 * time.Hour) // behind every event's time
 	other := *w
-	other.records = nil
+	other.Records = nil
 	for _, r := range slices.Concat(controls, events) {
 		last = last.Add(3 * time.Hour)
-		r.clock = last
-		other.records = append(other.records, r)
+		r.Clock = last
+		other.Records = append(other.Records, r)
 	}
-	other.until = modelStart.Add(900 * 24 * time.Hour)
+	other.Until = model.Start.Add(900 * 24 * time.Hour)
 	var rewards []string
 	for user, told := range playWorld(t, &other, disturbance{partitions: 1}).told {
 		for _, line := range told {
@@ -399,31 +235,32 @@ func (w *modelWorld) arriving(t *rapid.T, controls, events []modelRecord) []stri
 }
 
 // bounded says that `limits.per_user` bounds periods: then it is what arrived first, and only the number of rewards is certain.
-func bounded(w *modelWorld) bool {
-	return slices.ContainsFunc(w.campaigns, func(c *modelCampaign) bool { return c.limit > 0 && c.eachPeriodPays() })
+func bounded(w *model.World) bool {
+	return slices.ContainsFunc(w.Campaigns, func(c *model.Campaign) bool { return c.Limit > 0 && c.EachPeriodPays() })
 }
 
 func TestP1AnyOrderAndDuplicatesGiveTheSameRewards(t *testing.T) {
 	paid := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		w := &modelWorld{campaigns: []*modelCampaign{drawCampaign(rt, "c0")}}
-		w.records = drawRecords(rt, w.campaigns)
+		draw := drawing{rt}
+		w := &model.World{Campaigns: []*model.Campaign{model.DrawCampaign(draw, "c0")}}
+		w.Records = drawRecords(draw, w.Campaigns)
 		controls, events := inTimeInAnyOrder(w)
-		want := w.arriving(rt, controls, events)
+		want := arriving(rt, w, controls, events)
 		permuted := slices.Clone(events)
 		for i := range permuted {
-			j := between(rt, i, len(permuted)-1, "swaps with")
+			j := draw.Between(i, len(permuted)-1, "swaps with")
 			permuted[i], permuted[j] = permuted[j], permuted[i]
-			if sometimes(rt, "comes again") {
-				permuted = append(permuted, permuted[between(rt, 0, i, "which")])
+			if draw.sometimes("comes again") {
+				permuted = append(permuted, permuted[draw.Between(0, i, "which")])
 			}
 		}
-		got := w.arriving(rt, controls, permuted[:min(len(permuted), 2*len(events))])
+		got := arriving(rt, w, controls, permuted[:min(len(permuted), 2*len(events))])
 		if bounded(w) && len(got) == len(want) {
 			return
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			rt.Fatalf("another order gives other rewards (-as told +permuted):\n%s%s", w.campaigns[0].yaml(), diff)
+			rt.Fatalf("another order gives other rewards (-as told +permuted):\n%s%s", w.Campaigns[0].YAML(), diff)
 		}
 		paid += len(want)
 	})
@@ -435,26 +272,29 @@ func TestP1AnyOrderAndDuplicatesGiveTheSameRewards(t *testing.T) {
 func TestP2OneMoreEventTakesNoRewardAway(t *testing.T) {
 	paid, more := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
-		w := &modelWorld{campaigns: []*modelCampaign{drawCampaign(rt, "c0")}}
-		if g := w.campaigns[0].goal; g.waits() || g.has(func(l *modelGoal) bool { return l.without != nil }) {
+		draw := drawing{rt}
+		w := &model.World{Campaigns: []*model.Campaign{model.DrawCampaign(draw, "c0")}}
+		if !w.Campaigns[0].Goal.Monotone() {
 			return // one more event is what these do not want
 		}
-		w.records = drawRecords(rt, w.campaigns)
+		w.Records = drawRecords(draw, w.Campaigns)
 		controls, events := inTimeInAnyOrder(w)
 		if len(events) == 0 {
 			return
 		}
-		before := w.arriving(rt, controls, events)
-		one := events[between(rt, 0, len(events)-1, "like")]
-		one.id, one.at = "one more", modelStart.Add(time.Duration(between(rt, 0, 500, "when"))*30*time.Minute)
-		after := w.arriving(rt, controls, slices.Insert(slices.Clone(events), between(rt, 0, len(events), "where"), one))
-		paid, more = paid+len(before), more+len(after)-len(before)
-		if len(after) < len(before) {
-			rt.Fatalf("one more event gives fewer rewards:\n%s%v\n%v", w.campaigns[0].yaml(), before, after)
-		}
-		for _, reward := range before {
-			if !bounded(w) && !slices.Contains(after, reward) {
-				rt.Fatalf("one more event takes %s away:\n%s%v", reward, w.campaigns[0].yaml(), after)
+		before := arriving(rt, w, controls, events)
+		for range 4 { // each added to the same events
+			one := events[draw.Between(0, len(events)-1, "like")]
+			one.ID, one.At = "one more", model.Start.Add(time.Duration(draw.Between(0, 500, "when"))*30*time.Minute)
+			after := arriving(rt, w, controls, slices.Insert(slices.Clone(events), draw.Between(0, len(events), "where"), one))
+			paid, more = paid+len(before), more+len(after)-len(before)
+			if len(after) < len(before) {
+				rt.Fatalf("one more event gives fewer rewards:\n%s%v\n%v", w.Campaigns[0].YAML(), before, after)
+			}
+			for _, reward := range before {
+				if !bounded(w) && !slices.Contains(after, reward) {
+					rt.Fatalf("one more event takes %s away:\n%s%v", reward, w.Campaigns[0].YAML(), after)
+				}
 			}
 		}
 	})

@@ -42,8 +42,8 @@ func TestReference(t *testing.T) {
 				}
 			}
 		case "campaign":
-			if isDish([]byte(example)) {
-				d, mistakes := parseDish("CAMPAIGNS.md", []byte(example))
+			if f := openFile("CAMPAIGNS.md", []byte(example)); f.kind == dishFile {
+				d, mistakes := f.dish()
 				if mistakes != nil {
 					t.Fatalf("%s\n%v", example, mistakes)
 				}

@@ -3,6 +3,7 @@ package campaign
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -63,6 +64,38 @@ func TestSchemaFilesAreWhatTheLoaderReads(t *testing.T) {
 	}
 }
 
+// Editors find the schema by a file's first line: a path from the file.
+func TestExamplesNameTheirSchemas(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir("../../deploy/campaigns", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		files++
+		kind := "campaign"
+		switch {
+		case ScenarioFile(name):
+			kind = "scenarios"
+		case openFile(name, src).kind == orderFile:
+			kind = "sponsor"
+		}
+		first, _, _ := strings.Cut(string(src), "\n")
+		path, ok := strings.CutPrefix(first, "# yaml-language-server: $schema=")
+		want := filepath.Join("../../deploy/schema", kind+".schema.json")
+		if got := filepath.Join(filepath.Dir(name), path); !ok || got != want {
+			t.Errorf("the first line of %s names no %s: %s", name, want, first)
+		}
+		return nil
+	})
+	if err != nil || files < 12 {
+		t.Errorf("%d files, %v", files, err)
+	}
+}
+
 func TestSchemaTakesWhatIsRight(t *testing.T) {
 	campaigns, sponsors, scenarios := compiledSchema(t, CampaignSchema()), compiledSchema(t, SponsorSchema()), compiledSchema(t, ScenariosSchema())
 	const head = "campaign: c\nversion: 1\nstarts: 2026-01-01\n"
@@ -107,7 +140,7 @@ func TestSchemaTakesWhatIsRight(t *testing.T) {
 	for _, src := range files {
 		s := campaigns
 		switch {
-		case isOrder([]byte(src)):
+		case openFile("", []byte(src)).kind == orderFile:
 			s = sponsors
 		case isScenarios(src):
 			s = scenarios
@@ -118,7 +151,7 @@ func TestSchemaTakesWhatIsRight(t *testing.T) {
 	}
 }
 
-func isScenarios(src string) bool { return topKey("scenarios").MatchString(src) }
+func isScenarios(src string) bool { return hasKey(src, "scenarios") }
 
 // The commands' transcripts have campaigns of all sorts: what the loader takes, the schema takes.
 func TestSchemaTakesWhatTheLoaderTakes(t *testing.T) {
@@ -143,14 +176,14 @@ func TestSchemaTakesWhatTheLoaderTakes(t *testing.T) {
 				file, text = plain, withTheRest(text)
 			}
 			s, wrong := campaigns, Mistakes(nil)
-			switch {
-			case !strings.HasSuffix(file, ".yaml") || isOrder([]byte(text)):
+			switch f := openFile(file, []byte(text)); {
+			case !strings.HasSuffix(file, ".yaml") || f.kind == orderFile:
 				continue
 			case isScenarios(text):
 				s = scenarios
 				_, wrong = ParseScenarios(file, []byte(text))
-			case isDish([]byte(text)):
-				_, wrong = parseDish(file, []byte(text))
+			case f.kind == dishFile:
+				_, wrong = f.dish()
 			default:
 				_, wrong = Parse(file, []byte(text))
 			}
@@ -183,23 +216,23 @@ func TestSchemaIsNeverStricterThanTheLoader(t *testing.T) {
 		if strings.HasPrefix(example, "goal:") {
 			example = head + example
 		}
-		if isDish([]byte(example)) {
-			d, _ := parseDish("d.yaml", []byte(example))
+		if f := openFile("d.yaml", []byte(example)); f.kind == dishFile {
+			d, _ := f.dish()
 			menu[d.id] = d
 		}
 		examples = append(examples, example)
 	}
 	read := func(src []byte) (s *jsonschema.Schema, mistakes Mistakes) {
-		switch {
-		case isOrder(src):
+		switch f := openFile("c.yaml", src); {
+		case f.kind == orderFile:
 			l := loading{files: map[string]string{}, menu: menu}
 			l.parseOrder("s.yaml", src)
 			return sponsors, l.mistakes
 		case isScenarios(string(src)):
 			_, mistakes = ParseScenarios("c.test.yaml", src)
 			return scenarios, mistakes
-		case isDish(src):
-			_, mistakes = parseDish("d.yaml", src)
+		case f.kind == dishFile:
+			_, mistakes = f.dish()
 		default:
 			_, mistakes = Parse("c.yaml", src)
 		}
@@ -282,7 +315,7 @@ func changed(t *rapid.T, tree any, value *rapid.Generator[any]) any {
 func TestSchemaRefusesWhatTheLoaderRefuses(t *testing.T) {
 	const (
 		right   = "campaign: c\nversion: 1\nstarts: 2026-01-01\nrepeat: once\ngoal: {count: 3, of: a}\nreward: {kind: points}\n"
-		dish    = "campaign: d\nversion: 1\nstarts: 2026-01-01\nparameters: {n: {type: whole, default: 3}}\ngoal: {count: \"${n}\", of: a}\nreward: {kind: points}\n"
+		dish    = "campaign: d\nversion: 1\nstarts: 2026-01-01\nparameters: {n: {type: whole, default: 3}, k: {type: text, default: where}}\ngoal: {count: \"${n}\", of: a}\nreward: {kind: \"${k}\"}\n"
 		sponsor = "sponsor: acme\nversion: 1\ncovers: user.employer == \"acme\"\ncampaigns: [{use: d, set: {n: 4}}]\n"
 	)
 	campaigns, sponsors := compiledSchema(t, CampaignSchema()), compiledSchema(t, SponsorSchema())
@@ -304,13 +337,14 @@ func TestSchemaRefusesWhatTheLoaderRefuses(t *testing.T) {
 		{"no steps", right, goal, "{sequence: []}"},
 		{"no value", right, "starts: 2026-01-01", "starts:"},
 		{"parameter of no type", dish, "type: whole", "type: hole"},
+		{"parameter in a key", dish, "of: a", `of: a, "${k}": event.hour > 5`},
 		{"order without use", sponsor, "use: d, ", ""},
 		{"sponsor without covers", sponsor, "covers: user.employer == \"acme\"\n", ""},
 		{"set is a list", sponsor, "{n: 4}", "[4]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := campaigns
-			if isOrder([]byte(c.file)) {
+			if openFile("", []byte(c.file)).kind == orderFile {
 				s = sponsors
 			}
 			if err := validate(t, s, c.file); err != nil {

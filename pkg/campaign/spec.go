@@ -45,10 +45,11 @@ type Campaign struct {
 	restart    bool       // on_change: restart (L2)
 
 	// What InForce tells of it.
-	since     int64  // the clock at which its first version came in force, Unix ms
-	epoch     uint64 // how often a restart has let the users' progress begin anew
-	raises    raises // of its lateness
-	withdrawn bool   // that is why it ends
+	since     int64    // the clock at which its first version came in force, Unix ms
+	epoch     uint64   // how often a restart has let the users' progress begin anew
+	units     []string // of each epoch: see cycleUnit
+	raises    raises   // of its lateness
+	withdrawn bool     // that is why it ends
 }
 
 // RewardTerms is what a campaign promises: the `reward` of its file.
@@ -63,8 +64,12 @@ var idForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 // Parse reads one campaign file. All its mistakes are returned at once.
 func Parse(file string, src []byte) (*Campaign, Mistakes) {
 	r := &reader{file: file}
+	return parsed(r, r.document(src), src)
+}
+
+// parsed reads the campaign of a file's document, if it has one.
+func parsed(r *reader, n ast.Node, src []byte) (*Campaign, Mistakes) {
 	c := newCampaign()
-	n := r.document(src)
 	if n != nil {
 		c.read(r, n)
 	}
@@ -224,14 +229,15 @@ func (t *RewardTerms) read(r *reader, n ast.Node) {
 	if !ok {
 		return
 	}
-	attributes := []byte{'{'}
+	attributes, hasKind := []byte{'{'}, false
 	for _, pair := range pairs {
 		f := findField(own, keyOf(pair))
+		hasKind = hasKind || f == &own[0]
 		if !r.plain(pair.Value) {
 			continue
 		}
 		if f != nil {
-			f.read(r, pair.Value)
+			f.readValue(r, pair)
 			continue
 		}
 		if len(attributes) > 1 {
@@ -240,7 +246,7 @@ func (t *RewardTerms) read(r *reader, n ast.Node) {
 		attributes = append(appendJSONString(attributes, keyOf(pair)), ':')
 		attributes = r.appendJSON(attributes, pair.Value, 1)
 	}
-	if t.Kind == "" {
+	if !hasKind {
 		r.wrong(n, "a reward has no `kind`: %s", own[0].doc)
 	}
 	if len(attributes) > 1 {

@@ -31,6 +31,8 @@ const (
 	maxPathBytes = 16 << 20
 	// maxShown bounds what is quoted of a file in a mistake, and what a near word is looked for.
 	maxShown = 60
+	// maxMessage bounds a mistake's text.
+	maxMessage = 2000
 )
 
 // reader reads one YAML file into a struct and notes every mistake with its place, instead of stopping at the first.
@@ -69,10 +71,11 @@ func (r *reader) document(src []byte) ast.Node {
 	if !r.readable() {
 		return nil
 	}
-	for _, line := range r.text {
-		r.letters = append(r.letters, []rune(line))
+	for i, line := range r.text {
+		r.text[i] = strings.TrimSuffix(line, "\r")
+		r.letters = append(r.letters, []rune(r.text[i]))
 	}
-	tokens := lexer.Tokenize(text)
+	tokens := lexer.Tokenize(strings.Join(r.text, "\n")) // it counts some lines twice that end with both
 	if !r.bounded(tokens) {
 		return nil
 	}
@@ -241,8 +244,12 @@ func block(levels []level, column int) []level {
 	return append(levels, level{column: column, path: top.path + top.key})
 }
 
+// add notes a mistake. The parser has a value that is missing somewhere behind its key: that can be behind the line's end.
 func (r *reader) add(line, column int, format string, args ...any) {
-	r.mistakes = append(r.mistakes, Mistake{r.file, line, column, fmt.Sprintf(format, args...)})
+	if line >= 1 && line <= len(r.letters) {
+		column = min(column, len(r.letters[line-1])+1)
+	}
+	r.mistakes = append(r.mistakes, Mistake{r.file, line, column, printable(fmt.Sprintf(format, args...), maxMessage)})
 }
 
 // wrong notes a mistake at a node.
@@ -254,7 +261,7 @@ func (r *reader) wrong(n ast.Node, format string, args ...any) {
 // doubt notes a warning at a node.
 func (r *reader) doubt(n ast.Node, format string, args ...any) {
 	line, column := place(n)
-	r.warnings = append(r.warnings, Mistake{r.file, line, column, fmt.Sprintf(format, args...)})
+	r.warnings = append(r.warnings, Mistake{r.file, line, column, printable(fmt.Sprintf(format, args...), maxMessage)})
 }
 
 // place returns where a node begins. A mapping's own token is the colon behind its first key.
@@ -269,20 +276,26 @@ func place(n ast.Node) (line, column int) {
 	return p.Line, p.Column
 }
 
-// pairs returns a mapping's keys and values, or notes that n is none. Of a key that stands there twice the first is returned.
-func (r *reader) pairs(n ast.Node, what string) ([]*ast.MappingValueNode, bool) {
-	var all []*ast.MappingValueNode
+// pairsOf returns a mapping's keys and values as they stand there; nil where n is none.
+func pairsOf(n ast.Node) []*ast.MappingValueNode {
 	switch m := n.(type) {
 	case *ast.MappingNode:
-		all = m.Values
+		return append([]*ast.MappingValueNode{}, m.Values...)
 	case *ast.MappingValueNode:
-		all = []*ast.MappingValueNode{m}
-	default:
+		return []*ast.MappingValueNode{m}
+	}
+	return nil
+}
+
+// pairs returns a mapping's keys and values, or notes that n is none. Of a key that stands there twice the first is returned.
+func (r *reader) pairs(n ast.Node, what string) ([]*ast.MappingValueNode, bool) {
+	all := pairsOf(n)
+	if all == nil {
 		r.wrong(n, "%s must be a mapping (`key: value` lines), not %s", what, describe(n))
 		return nil, false
 	}
 	lines := make(map[string]int, len(all))
-	return slices.DeleteFunc(slices.Clone(all), func(pair *ast.MappingValueNode) bool {
+	return slices.DeleteFunc(all, func(pair *ast.MappingValueNode) bool {
 		key := keyOf(pair)
 		line, column := place(pair.Key)
 		switch pair.Key.(type) {
@@ -321,10 +334,8 @@ func (r *reader) fields(n ast.Node, what string, fields []field) {
 		case f == nil:
 			r.unknownKey(pair.Key, what, key, fields)
 		case !r.plain(pair.Value):
-		case pair.Value.Type() == ast.NullType:
-			r.wrong(pair.Key, "`%s` has no value: %s", key, withoutValue(f))
 		default:
-			f.read(r, pair.Value)
+			f.readValue(r, pair)
 		}
 		present[key] = true
 	}
@@ -335,11 +346,16 @@ func (r *reader) fields(n ast.Node, what string, fields []field) {
 	}
 }
 
-func withoutValue(f *field) string {
-	if f.required {
-		return "write " + f.doc
+// readValue reads what stands behind the field's key, if anything does.
+func (f *field) readValue(r *reader, pair *ast.MappingValueNode) {
+	switch {
+	case pair.Value.Type() != ast.NullType:
+		f.read(r, pair.Value)
+	case f.required:
+		r.wrong(pair.Key, "`%s` has no value: write %s", f.key, f.doc)
+	default:
+		r.wrong(pair.Key, "`%s` has no value: write one or leave the line out", f.key)
 	}
-	return "write one or leave the line out"
 }
 
 // goalKeys belong to a goal. Beside it they stand where an author has not indented them.
@@ -395,11 +411,14 @@ func describe(n ast.Node) string {
 	return "`" + shown(n.GetToken().Value) + "`"
 }
 
-// shown is a text of a file for a mistake's: one line of bounded length.
-func shown(s string) string {
+// shown is a text of a file for a mistake's.
+func shown(s string) string { return printable(s, maxShown) }
+
+// printable is a text on one line and of bounded length.
+func printable(s string, most int) string {
 	cut := false
-	if len(s) > maxShown {
-		for s = s[:maxShown]; len(s) > 0 && !utf8.ValidString(s); {
+	if len(s) > most {
+		for s = s[:most]; len(s) > 0 && !utf8.ValidString(s); {
 			s = s[:len(s)-1]
 		}
 		cut = true
@@ -414,6 +433,19 @@ func shown(s string) string {
 		s += "..."
 	}
 	return s
+}
+
+// someOf lists words of a file for a mistake's text.
+func someOf(words []string) string {
+	const most = 20
+	shownWords := make([]string, 0, most+1)
+	for _, w := range words[:min(most, len(words))] {
+		shownWords = append(shownWords, shown(w))
+	}
+	if len(words) > most {
+		shownWords = append(shownWords, "...")
+	}
+	return strings.Join(shownWords, ", ")
 }
 
 // inside returns the place in the file of a place in a scalar's text: whatever quotes, escapes, indentation and folded lines stand in

@@ -45,7 +45,7 @@ func TestRestoreTakesCampaigns(t *testing.T) {
 		s.restoreBuffer = buffer
 		must(t, s.Checkpoint(1, Position{}, []Change{set("\xffold", "x"), set("\xffkept", "k")}))
 		want := content{Known: true, Ledgers: map[string]string{}, Campaigns: map[string]string{"\xffkept": "k"}}
-		r, err := s.Restore(1)
+		r, err := s.Restore(1, positionOf(t, s, 1))
 		must(t, err)
 		for i := range 50 {
 			user, name, value := fmt.Sprintf("user-%d", i%20), fmt.Sprintf("\xffcampaign-%d", i%7), fmt.Sprint(i)

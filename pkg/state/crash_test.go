@@ -156,7 +156,7 @@ func operate(t *testing.T, rt *rapid.T, s *Store, p int32, n int, c content) (co
 		return content{Ledgers: map[string]string{}, Campaigns: map[string]string{}}, true
 	case 1:
 		apply(false)
-		r, err := s.Restore(p)
+		r, err := s.Restore(p, positionOf(t, s, p))
 		must(t, err)
 		for _, ch := range changes {
 			must(t, r.Add(ch.User, ch.Ledger, ch.Due))
@@ -179,7 +179,7 @@ func operate(t *testing.T, rt *rapid.T, s *Store, p int32, n int, c content) (co
 func TestRestoreIsBoundedInMemory(t *testing.T) {
 	s := mustOpen(t, vfs.NewMem(), "s")
 	s.restoreBuffer = 64 << 10
-	r, err := s.Restore(1)
+	r, err := s.Restore(1, positionOf(t, s, 1))
 	must(t, err)
 	ledger := make([]byte, 200)
 	const users = 5000

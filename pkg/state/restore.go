@@ -31,6 +31,7 @@ const (
 type Restore struct {
 	store     *Store
 	partition int32
+	from      Position
 	arena     []byte
 	changes   []restoredChange
 	marked    bool // the position says that a restore has begun
@@ -46,13 +47,13 @@ type restoredChange struct {
 	due          int64
 }
 
-// Restore begins to restore partition p over what it holds. Before the first ledger is written, the position is marked
-// Restoring on the disk, so that a restore cut off is known as one.
-func (s *Store) Restore(p int32) (*Restore, error) {
+// Restore begins to restore partition p over what it holds, which is at a position. Before the first ledger is written, that position is
+// stored, marked Restoring, and waited for on the disk, so that a restore cut off is known as one.
+func (s *Store) Restore(p int32, from Position) (*Restore, error) {
 	if err := s.usable(p); err != nil {
 		return nil, err
 	}
-	return &Restore{store: s, partition: p}, nil
+	return &Restore{store: s, partition: p, from: from}, nil
 }
 
 var errRestoreEnded = errors.New("the restore has ended")
@@ -188,14 +189,10 @@ func (r *Restore) mark() error {
 	if r.marked {
 		return nil
 	}
-	s := r.store
-	pos, _, err := s.Position(r.partition)
-	if err != nil {
-		return err
-	}
+	s, pos := r.store, r.from
 	pos.Restoring = true
 	value := encodePosition(nil, pos)
-	err = s.durably(func() error { return s.db.Set(positionKey(r.partition), value, pebble.Sync) })
+	err := s.durably(func() error { return s.db.Set(positionKey(r.partition), value, pebble.Sync) })
 	if err != nil {
 		return fmt.Errorf("mark the position: %w", err)
 	}

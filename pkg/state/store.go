@@ -32,11 +32,13 @@ var (
 
 // Config says where a store is and what it may use.
 type Config struct {
-	Dir         string       // the directory of the store, created if absent; required
-	FS          vfs.FS       // default the disk; tests use vfs.NewMem and vfs.NewCrashableMem
-	MemoryBytes int64        // default 256 MiB, at least 16 MiB: block cache, memtables and the overlay share together
-	Sync        bool         // default false: what Prepare writes has reached the kernel and not the disk; a power cut can lose entries, a killed process none
-	Log         *slog.Logger // default none
+	Dir         string // the directory of the store, created if absent; required
+	FS          vfs.FS // default the disk; tests use vfs.NewMem and vfs.NewCrashableMem
+	MemoryBytes int64  // default 256 MiB, at least 16 MiB: block cache, memtables and the overlay share together
+	Sync        bool   // default false: what Prepare writes has reached the kernel and not the disk; a power cut can lose entries, a killed process none
+	// RestoreBufferBytes bounds what a restore holds in memory before it writes a sorted file; default 32 MiB.
+	RestoreBufferBytes int
+	Log                *slog.Logger // default none
 }
 
 const (
@@ -50,6 +52,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MemoryBytes == 0 {
 		c.MemoryBytes = defaultMemoryBytes
+	}
+	if c.RestoreBufferBytes == 0 {
+		c.RestoreBufferBytes = RestoreBufferBytes
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -76,7 +81,7 @@ type Store struct {
 	dir           string
 	id            string
 	overlayBytes  int64
-	restoreBuffer int        // bytes; RestoreBufferBytes but in tests
+	restoreBuffer int        // bytes
 	relaxed       *relaxedFS // of Pebble; nil with Config.Sync
 	options       *pebble.Options
 	counters      *counters
@@ -116,9 +121,10 @@ func open(cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		lock: lock, fs: cfg.FS, dir: cfg.Dir, counters: &counters{}, failed: make(chan struct{}),
-		overlayBytes: cfg.MemoryBytes / overlayShare, restoreBuffer: RestoreBufferBytes,
+		overlayBytes: cfg.MemoryBytes / overlayShare, restoreBuffer: cfg.RestoreBufferBytes,
 		journals: map[int32]*journal{}, timers: map[int32]int64{},
 	}
+	cfg.FS = &manifestFS{cfg.FS}
 	if !cfg.Sync {
 		s.relaxed = &relaxedFS{FS: cfg.FS}
 		cfg.FS = s.relaxed

@@ -30,6 +30,13 @@ func mustOpen(t testing.TB, fs vfs.FS, dir string) *Store {
 	return s
 }
 
+func positionOf(t testing.TB, s *Store, p int32) Position {
+	t.Helper()
+	position, _, err := s.Position(p)
+	must(t, err)
+	return position
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -151,7 +158,7 @@ func TestRestoreLaterChangesWin(t *testing.T) {
 		s.restoreBuffer = buffer
 		must(t, s.Checkpoint(2, Position{Changelog: 5}, []Change{set("gone", "x"), set("kept", "k")}))
 		must(t, s.Prepare([]Prepared{entry(2, 1, set("ghost", "g"))}))
-		r, err := s.Restore(2)
+		r, err := s.Restore(2, positionOf(t, s, 2))
 		must(t, err)
 		for i := range 300 {
 			must(t, r.Add(fmt.Sprintf("user%02d", (i*37)%100), fmt.Append(nil, i), 0))
@@ -187,7 +194,7 @@ func TestRestoredDeletionsHideOlderLedgers(t *testing.T) {
 	}
 	must(t, s.Checkpoint(1, Position{Input: 1}, older))
 	must(t, s.db.Flush())
-	r, err := s.Restore(1)
+	r, err := s.Restore(1, positionOf(t, s, 1))
 	must(t, err)
 	for i := range 20 {
 		must(t, r.Add(fmt.Sprintf("user-%02d", i), nil, 0))
@@ -203,7 +210,7 @@ func TestRestoreCutOffIsMarked(t *testing.T) {
 	s := mustOpen(t, fs, "store")
 	s.restoreBuffer = 1
 	must(t, s.Checkpoint(2, Position{Changelog: 5}, nil))
-	r, err := s.Restore(2)
+	r, err := s.Restore(2, positionOf(t, s, 2))
 	must(t, err)
 	must(t, r.Add("a", []byte("1"), 0))
 	must(t, r.Add("b", []byte("2"), 0))
@@ -219,7 +226,7 @@ func TestDroppedPartitionHasNoGhosts(t *testing.T) {
 	s := mustOpen(t, vfs.NewMem(), "store")
 	s.restoreBuffer = 1
 	for _, p := range []int32{4, 5, MaxPartition} {
-		r, err := s.Restore(p)
+		r, err := s.Restore(p, positionOf(t, s, p))
 		must(t, err)
 		must(t, r.Add("a", []byte("1"), 9))
 		must(t, r.Add("b", []byte("2"), 4))
@@ -283,10 +290,27 @@ func TestOpenRefuses(t *testing.T) {
 	f(Config{Dir: "identity", FS: newer}, ErrNewer, "record version 2")
 }
 
+// A first restore that is cut off leaves the position that it began from: whoever opens the store next must not take it for one of other topics.
+func TestACutOffRestoreKeepsWhereItBegan(t *testing.T) {
+	s := mustOpen(t, vfs.NewMem(), "store")
+	s.restoreBuffer = 1
+	from := Position{EventsTopic: [16]byte{1}, ChangelogTopic: [16]byte{2}, Partitions: 6}
+	r, err := s.Restore(1, from)
+	must(t, err)
+	for _, user := range []string{"a", "b"} {
+		must(t, r.Add(user, []byte("ledger"), 0))
+	}
+	r.Abandon()
+	from.Restoring = true
+	if found := positionOf(t, s, 1); found != from {
+		t.Errorf("the position is %+v, wanted %+v", found, from)
+	}
+}
+
 func TestPartitionOutsideTheKeyspaceIsRefused(t *testing.T) {
 	s := mustOpen(t, vfs.NewMem(), "store")
 	for _, p := range []int32{-1, MaxPartition + 1} {
-		if _, err := s.Restore(p); err == nil {
+		if _, err := s.Restore(p, Position{}); err == nil {
 			t.Errorf("partition %d was taken", p)
 		}
 		if err := s.Prepare([]Prepared{entry(1, 1), entry(p, 1)}); err == nil {

@@ -184,7 +184,7 @@ func TestCheckpointKnowsTheEarliestTimer(t *testing.T) {
 	f(55, 60)
 	f(60, 70)
 	f(70, noTimer)
-	r, err := s.Restore(1)
+	r, err := s.Restore(1, positionOf(t, s, 1))
 	must(t, err)
 	s.restoreBuffer = 1
 	must(t, r.Add("ann", []byte("x"), 90))
@@ -205,7 +205,7 @@ func TestRestoreWritesTimers(t *testing.T) {
 		must(t, s.Checkpoint(1, Position{Clock: 5}, []Change{
 			set("kept", "k").due(50, 0), set("done", "d").due(7, 0), set("stale", "s").due(60, 0),
 		}))
-		r, err := s.Restore(1)
+		r, err := s.Restore(1, positionOf(t, s, 1))
 		must(t, err)
 		want := []Timer{{50, "kept"}, {60, "stale"}, {300, "stale"}}
 		must(t, r.Add("deleted", nil, 70))
@@ -233,7 +233,7 @@ func TestRestoreWritesTimers(t *testing.T) {
 func TestRestoreKeepsOneTimerAUser(t *testing.T) {
 	for _, small := range []bool{true, false} {
 		s := mustOpen(t, vfs.NewMem(), "s")
-		r, err := s.Restore(1)
+		r, err := s.Restore(1, positionOf(t, s, 1))
 		must(t, err)
 		for i := range 100 {
 			must(t, r.Add("ann", []byte("x"), int64(1000-i)))
@@ -286,7 +286,7 @@ func TestTimersAreReadWhileTheyMove(t *testing.T) {
 
 func TestImpossibleDuesAreRefused(t *testing.T) {
 	s := mustOpen(t, vfs.NewMem(), "s")
-	r, err := s.Restore(2)
+	r, err := s.Restore(2, positionOf(t, s, 2))
 	must(t, err)
 	f := func(c Change) {
 		t.Helper()

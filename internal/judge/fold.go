@@ -1,0 +1,141 @@
+package judge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/model"
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+)
+
+// fold is what the engine makes of a partition's events, and the model if there is one.
+type fold struct {
+	events   int
+	told     int
+	failures int // outcomes that are failures
+	rewards  []*kgo.Record
+	letters  []letter
+	at       map[int64]kept // by offset: the end, and where else it was asked for
+	model    *model.Log     // nil for none
+}
+
+// kept is what is kept of a partition by an offset.
+type kept struct {
+	clock   int64
+	ledgers map[string][]byte // and what is kept of campaigns, under names that no user has
+}
+
+// letter is what a dead letter is compared by.
+type letter struct {
+	Offset     string
+	Reason     string
+	Key, Value []byte
+	Headers    []kgo.RecordHeader
+}
+
+// folding is the engine on its way through a partition's events, with the campaigns that its log tells.
+type folding struct {
+	*fold
+	inForce *campaign.InForce
+	replay  *campaign.Replay
+	decoder campaign.Decoder
+	event   campaign.Event
+}
+
+// fold runs the engine alone over a partition's events up to an offset, and keeps what is kept there and at others before it.
+func (c Case) fold(ctx context.Context, n int32, end int64, others []int64) (*fold, error) {
+	inForce := campaign.NewInForce()
+	f := &folding{fold: &fold{at: map[int64]kept{}}, inForce: inForce, replay: campaign.NewReplay(campaign.NewEngine(inForce.Set(), 0))}
+	if c.Model != nil {
+		f.model = model.NewLog(c.Model...)
+	}
+	others = slices.Compact(slices.Sorted(slices.Values(others)))
+	err := c.Connection.ReadCommitted(ctx, kafka.Span{Topic: c.Topics.Events.Name, Partition: n, End: end}, func(r *kgo.Record) (bool, error) {
+		for len(others) > 0 && others[0] <= r.Offset {
+			f.keep(others[0])
+			others = others[1:]
+		}
+		if err := f.readModel(r); err != nil {
+			return false, fmt.Errorf("%s: %w", at(r), err)
+		}
+		return true, f.apply(r)
+	})
+	for _, offset := range append(others, end) {
+		f.keep(offset)
+	}
+	return f.fold, err
+}
+
+func (f *folding) keep(offset int64) {
+	k := kept{clock: f.replay.Clock(), ledgers: map[string][]byte{}}
+	for user, l := range f.replay.Ledgers {
+		k.ledgers[user] = l.Append(nil)
+	}
+	for _, s := range f.inForce.Stored() {
+		k.ledgers[s.Name] = s.Value
+	}
+	f.at[offset] = k
+}
+
+// apply applies a record, and what is due before it.
+func (f *folding) apply(r *kgo.Record) error {
+	took := func(user string, _ int64, result *campaign.Result) error {
+		f.took(r, user, result)
+		return nil
+	}
+	f.replay.Use(f.inForce.Set())
+	if err := f.replay.Advance(r.Timestamp.UnixMilli(), took); err != nil {
+		return err
+	}
+	record := campaign.Record{Key: r.Key, Value: r.Value, Clock: f.replay.Clock()}
+	for _, h := range r.Headers {
+		record.Headers = append(record.Headers, campaign.Header{Key: h.Key, Value: h.Value})
+	}
+	if campaign.IsControl(r.Key) {
+		f.told++
+		why := f.decoder.DecodeControl(&record, &f.event)
+		if why == nil {
+			var err error
+			if _, why, err = f.inForce.Apply(&f.event, f.replay.Clock()); err != nil {
+				return err
+			}
+		}
+		f.reject(r, why)
+		return nil
+	}
+	f.events++
+	if why := f.decoder.Decode(&record, &f.event); why != nil {
+		f.reject(r, why)
+		return nil
+	}
+	result := f.replay.Apply(&f.event)
+	f.reject(r, result.Rejection)
+	f.took(r, f.event.User, result)
+	return nil
+}
+
+// took notes what a record has led to.
+func (f *folding) took(r *kgo.Record, user string, result *campaign.Result) {
+	for i := range result.Rewards {
+		f.rewards = append(f.rewards, &kgo.Record{
+			Key: []byte(user), Value: result.Rewards[i].AppendJSON(nil),
+			Headers: []kgo.RecordHeader{{Key: "stampede_offset", Value: []byte(fmt.Sprint(r.Offset))}},
+		})
+	}
+	for _, e := range result.Outcomes {
+		if e.Kind == campaign.Failed {
+			f.failures++
+		}
+	}
+}
+
+// reject notes a dead letter, if there is a reason for one.
+func (f *folding) reject(r *kgo.Record, why *campaign.Rejection) {
+	if why != nil {
+		f.letters = append(f.letters, letter{fmt.Sprint(r.Offset), string(why.Reason), r.Key, r.Value, r.Headers})
+	}
+}

@@ -1,0 +1,103 @@
+package kafka_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
+)
+
+// A broker that takes longer than a reader usually waits is not one whose log has ended.
+func TestASlowBrokerIsReadToTheEnd(t *testing.T) {
+	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	c := kafka.Connection{Brokers: broker.Brokers()}
+	cl := connect(t, c)
+	topics, err := kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: topics.Changelog.Name, Key: []byte("user"), Value: []byte("ledger")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	slow := true
+	broker.Cluster().ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		broker.Cluster().KeepControl()
+		if slow {
+			slow = false
+			broker.Cluster().SleepControl(func() { time.Sleep(3 * time.Second) })
+		}
+		return nil, nil, false
+	})
+	if diff := cmp.Diff([]string{"ledger"}, read(t, c, topics.Changelog.Name, 1)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A log whose last records compaction has taken away ends nevertheless.
+func TestACompactedLogEnds(t *testing.T) {
+	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	c := kafka.Connection{Brokers: broker.Brokers()}
+	cl := connect(t, c)
+	topics, err := kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: topics.Changelog.Name, Key: []byte("user"), Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	broker.Cluster().Compact()
+	read(t, c, topics.Changelog.Name, 10) // behind the end: as if more had been there
+}
+
+// What is in a compacted topic stays there, however old it is.
+func TestTheEmbeddedBrokerKeepsWhatIsCompacted(t *testing.T) {
+	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	c := kafka.Connection{Brokers: broker.Brokers()}
+	cl := connect(t, c)
+	topics, err := kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range []string{topics.Changelog.Name, topics.Campaigns.Name} {
+		for _, key := range []string{"a", "b"} {
+			r := &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(key), Timestamp: time.Now().Add(-365 * 24 * time.Hour)}
+			if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		broker.Cluster().Compact()
+		if diff := cmp.Diff([]string{"a", "b"}, read(t, c, topic, 2)); diff != "" {
+			t.Errorf("%s: %s", topic, diff)
+		}
+	}
+}
+
+func read(t *testing.T, c kafka.Connection, topic string, end int64) (values []string) {
+	t.Helper()
+	if err := c.ReadCommitted(t.Context(), kafka.Span{Topic: topic, End: end}, func(r *kgo.Record) (bool, error) {
+		values = append(values, string(r.Value))
+		return true, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return values
+}

@@ -1,0 +1,139 @@
+//go:build synctests
+
+package sim
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A defect of the broker in memory: a static member that is replaced while it waits for SyncGroup is taken off the count of those that wait for
+// JoinGroup, where it never was. The next rebalance waits for one more than there are, until its timeout; and each JoinGroup sets that timeout
+// anew, so that members who give up and ask again within it wait for ever. The world helps (see unstick). When this test fails the defect is
+// gone, and unstick can go too.
+func TestTheBrokerMiscountsAReplacedMember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var virtual kfake.VirtualNetwork
+		cluster, err := kfake.NewCluster(kfake.ListenFn(virtual.Listen), kfake.Ports(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cluster.Close()
+		const timeout = 20 * time.Second
+		join := func(instance, member string) (*kmsg.JoinGroupResponse, time.Duration) {
+			began := time.Now()
+			cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(virtual.DialContext), kgo.DisableClientMetrics())
+			if err != nil {
+				t.Error(err)
+				return nil, 0
+			}
+			defer cl.Close()
+			r := kmsg.NewPtrJoinGroupRequest()
+			r.Group, r.MemberID, r.InstanceID, r.ProtocolType = "g", member, &instance, "consumer"
+			r.SessionTimeoutMillis, r.RebalanceTimeoutMillis = 30_000, int32(timeout.Milliseconds())
+			r.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "p", Metadata: []byte(member)}}
+			answer, err := r.RequestWith(context.Background(), cl)
+			if err != nil {
+				t.Error(err)
+				return nil, 0
+			}
+			return answer, time.Since(began)
+		}
+		sync := func(instance string, joined *kmsg.JoinGroupResponse) {
+			cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(virtual.DialContext), kgo.DisableClientMetrics())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer cl.Close()
+			r := kmsg.NewPtrSyncGroupRequest()
+			r.Group, r.MemberID, r.Generation, r.InstanceID = "g", joined.MemberID, joined.Generation, &instance
+			_, _ = r.RequestWith(context.Background(), cl) // it is told that it was replaced
+		}
+
+		first, _ := join("a", "") // alone: generation 1, in which a is the leader, and has not synced yet
+		both := make(chan *kmsg.JoinGroupResponse, 1)
+		go func() {
+			b, _ := join("b", "")
+			both <- b
+		}()
+		synctest.Wait()
+		first, _ = join("a", first.MemberID)
+		b := <-both // generation 2: both have joined
+		go sync("b", b)
+		synctest.Wait() // b waits for the leader, and is replaced
+		go join("b", "")
+		synctest.Wait()
+		if _, waited := join("a", first.MemberID); waited < timeout {
+			t.Errorf("the broker waited %s for a member that does not exist: it has been mended", waited)
+		}
+	})
+}
+
+// Another: compaction takes away an aborted transaction's records and its marker, and goes on telling readers of it. They wait for the
+// marker and pass over everything that the same producer commits later. And it lets a record that is not decided yet take the place of a committed
+// one. So the world compacts only where nothing is open and nothing was aborted (see compact).
+func TestTheBrokerHidesWhatFollowsACompactedAbort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var virtual kfake.VirtualNetwork
+		cluster, err := kfake.NewCluster(kfake.ListenFn(virtual.Listen), kfake.Ports(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cluster.Close()
+		options := []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(virtual.DialContext), kgo.DisableClientMetrics()}
+		admin, err := kadm.NewOptClient(options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer admin.Close()
+		if _, err := admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": new("compact")}, "compacted"); err != nil {
+			t.Fatal(err)
+		}
+		transactor := func(id string) func(string, kgo.TransactionEndTry) {
+			producer, err := kgo.NewClient(append(options, kgo.TransactionalID(id))...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(producer.Close)
+			return func(key string, end kgo.TransactionEndTry) {
+				if err := errors.Join(producer.BeginTransaction(),
+					producer.ProduceSync(t.Context(), &kgo.Record{Topic: "compacted", Key: []byte(key), Value: []byte("v")}).FirstErr(),
+					producer.EndTransaction(t.Context(), end)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		one, other := transactor("one"), transactor("other")
+		one("a", kgo.TryCommit)
+		other("aborted", kgo.TryAbort)
+		one("b", kgo.TryCommit)
+		cluster.Compact()
+		other("c", kgo.TryCommit)
+
+		reader, err := kgo.NewClient(append(options, kgo.ConsumeTopics("compacted"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+			kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer reader.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		var read []string
+		for ctx.Err() == nil {
+			reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) { read = append(read, string(r.Key)) })
+		}
+		if slices.Equal(read, []string{"a", "b", "c"}) {
+			t.Error("what was committed is read: it has been mended")
+		}
+	})
+}

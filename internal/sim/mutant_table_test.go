@@ -1,0 +1,153 @@
+//go:build synctests
+
+package sim
+
+// mutants are the negative controls. The first nine are those that any program of this kind could be (research: an engine that writes before it
+// commits, a restore that stops too early, ...); the others are each a line of ours. What would only cost time is no mutant.
+var mutants = []mutant{
+	{
+		name: "the store is written before the commit is decided", file: "internal/stream/cycle.go",
+		old: "\tends, err := s.transact(ctx, transaction, touched)\n",
+		new: `	for _, p := range touched {
+		var changes []state.Change
+		for _, e := range p.changed {
+			changes = append(changes, state.Change{User: e.user, Ledger: e.encoded, Due: e.ledger.Due()})
+		}
+		if err := p.store.Checkpoint(p.number, p.next, changes); err != nil {
+			return fatal{err}
+		}
+	}
+	ends, err := s.transact(ctx, transaction, touched)
+`,
+		cheap: true,
+	},
+	{
+		name: "a restore reads to the last stable offset only", file: "internal/stream/restore.go",
+		old: "o.connection.Ends(ctx, o.topics.Changelog.Name)", new: "o.connection.StableEnds(ctx, o.topics.Changelog.Name)",
+	},
+	{
+		name: "the client is kept after an unknown outcome", file: "internal/stream/cycle.go",
+		old: `	ends, err := s.transact(ctx, transaction, touched)
+	if err != nil {
+`,
+		new: `	ends, err := s.transact(ctx, transaction, touched)
+	if errors.Is(err, errUndecided) && ctx.Err() == nil {
+		for _, p := range touched {
+			p.next, p.changed, p.outputs, p.told, p.fired, p.held = p.position, nil, nil, nil, 0, false
+			p.overlay = map[string]*entry{}
+			p.timers.Clear()
+			p.stored = storedTimers{}
+		}
+		return nil
+	}
+	if err != nil {
+`,
+	},
+	{
+		name: "what the client says was not committed counts as committed", file: "internal/stream/cycle.go",
+		old: "\tif !committed {\n", new: "\tif !committed && ctx.Err() != nil {\n",
+	},
+	{
+		name: "offsets are committed without the group's generation", file: "internal/stream/cycle.go",
+		old: "\t\toffsets := 0\n", new: "\t\trequest.Generation, request.MemberID, request.InstanceID = -1, \"\", nil\n\t\toffsets := 0\n",
+	},
+	{
+		name: "the position is stored in a write of its own", file: "pkg/state/ledger.go",
+		old: "\tif err := batch.Set(positionKey(p), encodePosition(nil, pos), nil); err != nil {\n\t\treturn 0, err\n\t}\n",
+		new: "\tif err := s.db.Set(positionKey(p), encodePosition(nil, pos), pebble.Sync); err != nil {\n\t\treturn 0, err\n\t}\n",
+	},
+	{
+		name: "an old store is brought up to date however old it is", file: "internal/stream/open.go",
+		old: "from.Changelog > 0 && age > o.topics.Changelog.DeleteRetention/2", new: "from.Changelog > 0 && age > 1000*o.topics.Changelog.DeleteRetention",
+	},
+	{
+		name: "the wall clock is the clock", file: "internal/stream/partition.go",
+		old: "clock := max(p.next.Clock, r.Timestamp.UnixMilli())", new: "clock := max(p.next.Clock, r.Timestamp.UnixMilli(), time.Now().UnixMilli())",
+		cheap: true,
+	},
+	{
+		name: "errors of what was produced are not looked at", file: "internal/stream/cycle.go",
+		old: "\tif err := produced.Err(); err != nil {\n", new: "\tif err := produced.Err(); err != nil && ctx.Err() != nil {\n",
+	},
+
+	{
+		name: "the newest journal entry is taken without asking", file: "internal/stream/open.go",
+		old: "case named != nil && newest.Transaction == named.transaction:", new: "case named != nil:",
+	},
+	{
+		name: "the journal is not deleted at a checkpoint", file: "pkg/state/ledger.go",
+		old: "return earliest, s.clearJournal(batch, p)", new: "return earliest, nil",
+	},
+	{
+		name: "the journal has one partition of a cycle", file: "internal/stream/cycle.go",
+		old: "s.cfg.Store.Prepare(entries)", new: "s.cfg.Store.Prepare(entries[:min(1, len(entries))])",
+	},
+	{
+		name: "the journal has no campaigns", file: "internal/stream/partition.go",
+		old: "\tfor _, c := range p.told {\n\t\tchanges = append(changes, state.Change{User: c.Name, Ledger: c.Value})\n\t}\n", new: "",
+	},
+	{
+		name: "the changelog has no campaigns", file: "internal/stream/cycle.go",
+		old: "\t\tfor _, c := range p.told {\n", new: "\t\tfor _, c := range p.told[:0] {\n",
+		cheap: true,
+	},
+	{
+		name: "the changelog does not tell what is deleted", file: "internal/stream/cycle.go",
+		old: "\t\tfor _, e := range p.changed {\n\t\t\tproduce(", new: "\t\tfor _, e := range p.changed {\n\t\t\tif e.encoded == nil {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t\tproduce(",
+		cheap: true,
+	},
+	{
+		name: "the position record comes first", file: "internal/stream/cycle.go",
+		old: "\tfor _, p := range touched {\n\t\tfor _, r := range p.outputs {\n",
+		new: "\tfor _, p := range touched {\n\t\tproduce(s.records.position(p.number, positionRecord{pointOf(p.next), p.next.Clock, s.topics.Events.ID}))\n\t\tfor _, r := range p.outputs {\n",
+	},
+	{
+		name: "rewards are produced beside the transaction", file: "internal/stream/cycle.go",
+		old: "\t\tfor _, r := range p.outputs {\n\t\t\tproduce(r)\n", new: "\t\tfor _, r := range p.outputs {\n\t\t\ts.ticker.client.Produce(ctx, r, produced.Promise())\n",
+	},
+	{
+		name: "a restore reads what was not committed", file: "internal/kafka/log.go",
+		old: "kgo.FetchIsolationLevel(kgo.ReadCommitted())", new: "kgo.FetchIsolationLevel(kgo.ReadUncommitted())",
+	},
+	{
+		name: "the clock begins anew when a partition is opened", file: "internal/stream/session.go",
+		old: "\tfor n := range s.partitions {\n\t\tif n != o.number", new: "\tp.next.Clock = 0\n\tfor n := range s.partitions {\n\t\tif n != o.number",
+		cheap: true,
+	},
+	{
+		name: "timers fire by the wall clock", file: "internal/stream/timers.go",
+		old: "due == 0 || due > clock {", new: "due == 0 || due > max(clock, time.Now().UnixMilli()) {", imports: "time",
+	},
+	{
+		name: "a timer is forgotten when its user leaves memory", file: "internal/stream/partition.go",
+		old: "Ledger: e.encoded, Due: e.ledger.Due(), Was: e.due})", new: "Ledger: e.encoded, Was: e.due})",
+	},
+	{
+		name: "the record that waits for timers is passed over", file: "internal/stream/cycle.go",
+		old: "\ts.pollAgain(touched)\n", new: "",
+	},
+	{
+		name: "offsets say no step", file: "internal/stream/cycle.go",
+		old: "commitMetadata{transaction, p.next.Step, p.next.Clock}", new: "commitMetadata{transaction, 0, p.next.Clock}",
+	},
+	{
+		name: "an event that is sent twice counts twice", file: "pkg/campaign/seen.go",
+		old: "s[i].id == id && clock <= ", new: "s[i].id == id && i > 0 && clock <= ",
+	},
+	{
+		name: "a partition keeps its memory when it is handed over", file: "internal/stream/rebalance.go",
+		old: "\t\tdelete(s.partitions, n)\n\t\tif err := p.checkpoint()", new: "\t\tif err := p.checkpoint()",
+	},
+	{
+		name: "a partition is handed over without its memory being written", file: "internal/stream/rebalance.go",
+		old: "\t\tif err := p.checkpoint(); err != nil && s.failed == nil {", new: "\t\tif err := p.store.Checkpoint(n, p.position, nil); err != nil && s.failed == nil {",
+	},
+	{
+		name: "a rejected event leaves no dead letter", file: "internal/stream/partition.go",
+		old: "\tp.outputs = append(p.outputs, p.records.deadLetters(r, rejection)...)\n", new: "",
+	},
+	{
+		name: "a campaign's new version takes effect with the next cycle", file: "internal/stream/partition.go",
+		old: "\tp.engine.Use(p.inForce.Set())\n", new: "\tif len(p.told) > 1 {\n\t\tp.engine.Use(p.inForce.Set())\n\t}\n",
+	},
+}

@@ -1,0 +1,102 @@
+//go:build synctests
+
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Scenario is what a seed draws: an installation, its load, and what goes wrong.
+type Scenario struct {
+	Seed uint64
+
+	Brokers, Processes int
+	Partitions         int32
+	OldBrokers         bool // transactions as they were before KIP-890
+	Sync               bool // the journal waits for the disk
+	CommitInterval     time.Duration
+	CheckpointInterval time.Duration
+	CycleRecords       int
+	CycleFired         int
+	RestoreBufferBytes int
+	DeleteRetention    time.Duration // of the changelog
+
+	Load   time.Duration // how long events come
+	Events int
+	Faults []Fault // in the order of At
+}
+
+const (
+	minLoad, maxLoad     = 4 * time.Second, 25 * time.Second
+	minEvents, maxEvents = 20, 250
+	maxFaults            = 7
+	soonAfter            = 2 * time.Second
+
+	week           = 7 * 24 * time.Hour
+	shortRetention = 6 * time.Second
+)
+
+// remadeTopics are those that are made anew in the end of some scenarios.
+var remadeTopics = []string{"events", "changelog"}
+
+// Draw draws the scenario of a seed.
+func Draw(seed uint64) Scenario {
+	r := rand.New(rand.NewPCG(seed, 0x57a3))
+	s := Scenario{
+		Seed: seed, Brokers: 1 + r.IntN(3), Processes: 1 + r.IntN(3), Partitions: 1 + r.Int32N(4),
+		OldBrokers: r.IntN(3) == 0, Sync: r.IntN(3) == 0,
+		CommitInterval:     []time.Duration{5, 20, 50, 200}[r.IntN(4)] * time.Millisecond,
+		CheckpointInterval: []time.Duration{100, 500, 2000, 5000}[r.IntN(4)] * time.Millisecond,
+		CycleRecords:       []int{0, 0, 3, 20}[r.IntN(4)],
+		CycleFired:         []int{0, 1, 3}[r.IntN(3)],
+		RestoreBufferBytes: []int{0, 400}[r.IntN(2)],
+		DeleteRetention:    []time.Duration{week, week, shortRetention}[r.IntN(3)],
+		Load:               minLoad + time.Duration(r.Int64N(int64(maxLoad-minLoad))),
+		Events:             minEvents + r.IntN(maxEvents-minEvents),
+	}
+	if s.Processes == 1 && r.IntN(2) == 0 {
+		s.Processes = 2
+	}
+	next := points[seed%uint64(len(points))]
+	for range 1 + r.IntN(maxFaults) {
+		f := next.detailed(r, &s)
+		next = drawPoint(r)
+		if n := len(s.Faults); n > 0 && r.IntN(2) == 0 {
+			f.At = s.Faults[n-1].At + time.Duration(r.Int64N(int64(soonAfter))) // the second fault while the first is being mended
+		}
+		s.Faults = append(s.Faults, f)
+	}
+	slices.SortStableFunc(s.Faults, func(a, b Fault) int { return int(a.At - b.At) })
+	if r.IntN(30) == 0 {
+		s.Faults = append(s.Faults, Fault{Kind: Recreate, Topic: remadeTopics[r.IntN(len(remadeTopics))]})
+	}
+	return s
+}
+
+// without is the scenario with some of its faults left out, by their place.
+func (s Scenario) without(dropped []int) Scenario {
+	var kept []Fault
+	for i, f := range s.Faults {
+		if !slices.Contains(dropped, i) {
+			kept = append(kept, f)
+		}
+	}
+	s.Faults = kept
+	return s
+}
+
+// String is for a report.
+func (s Scenario) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %d brokers (before KIP-890: %t), %d processes, %d partitions, %d events in %s\n", s.Seed, s.Brokers, s.OldBrokers, s.Processes, s.Partitions, s.Events, s.Load.Round(time.Millisecond))
+	fmt.Fprintf(&b, "commits every %s or %d records, checkpoints every %s, journal synced: %t, fired a cycle: %d, restore buffer: %d, deletions kept for %s\n",
+		s.CommitInterval, s.CycleRecords, s.CheckpointInterval, s.Sync, s.CycleFired, s.RestoreBufferBytes, s.DeleteRetention)
+	for i, f := range s.Faults {
+		fmt.Fprintf(&b, "%4d. %s\n", i, f)
+	}
+	return b.String()
+}

@@ -1,0 +1,322 @@
+//go:build synctests
+
+package sim
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var (
+	seeds    = flag.Int("seeds", 100, "how many seeds are run")
+	from     = flag.Uint64("from", 1, "the first seed")
+	seed     = flag.Uint64("seed", 0, "run this seed alone, and tell its story")
+	times    = flag.Int("times", 1, "how often a seed that is run alone is run, until it fails")
+	drop     = flag.String("drop", "", "with -seed: leave these faults out, by their numbers")
+	asChild  = flag.String("child", "", "run seeds as a part of a run: first, step, end")
+	first    = flag.Bool("first", false, "stop at the first seed that fails")
+	reportTo = flag.String("report", "", "write the outcome to this file, as JSON")
+)
+
+// covering is from how many seeds on a run must have met everything that is rare.
+const covering = 1000
+
+// hang is how long one scenario may take of the real clock: a hundred times of what it needs.
+const hang = 2 * time.Minute
+
+// TestSimulation runs seeds on all cores, each core in a process of its own, and asserts that nothing was violated and that everything rare has
+// happened.
+func TestSimulation(t *testing.T) {
+	switch {
+	case *asChild != "":
+		child(t)
+	case *seed != 0:
+		alone(t)
+	default:
+		all(t)
+	}
+}
+
+// child runs every step-th seed and writes a line of JSON for each.
+func child(t *testing.T) {
+	var begin, step, end uint64
+	if _, err := fmt.Sscan(*asChild, &begin, &step, &end); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GOMAXPROCS(1) // so that a seed is likely to do the same again
+	out := os.NewFile(3, "results")
+	for n := begin; n < end; n += step {
+		fmt.Fprintf(out, "%d\n", n)
+		Run(t, Draw(n), func(r Result) {
+			if len(r.Violations) == 0 {
+				r.Trace = nil
+			}
+			line, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(out, "%s\n", line)
+			if r.Leaks {
+				os.Exit(0)
+			}
+		})
+	}
+}
+
+// report is what came of a run.
+type report struct {
+	Run, Events, Rewards int
+	Virtual              time.Duration
+	Covered              map[string]int
+	Failed               []Result
+}
+
+// outcome gathers a report from several processes.
+type outcome struct {
+	mu sync.Mutex
+	report
+}
+
+func (o *outcome) take(r Result) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.Run++
+	o.Events, o.Rewards, o.Virtual = o.Events+r.Events, o.Rewards+r.Rewards, o.Virtual+r.Virtual
+	for what, n := range r.Covered {
+		o.Covered[what] += n
+	}
+	if len(r.Violations) > 0 {
+		o.Failed = append(o.Failed, r)
+	}
+}
+
+func all(t *testing.T) {
+	o := &outcome{report: report{Covered: map[string]int{}}}
+	began := time.Now()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var cores sync.WaitGroup
+	step := uint64(runtime.GOMAXPROCS(0)) //nolint:gosec // few
+	for i := range step {
+		c := &core{o, *from + i, step, *from + uint64(*seeds)} //nolint:gosec // positive
+		cores.Go(func() { c.work(ctx, t, stop) })
+	}
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(20 * time.Second):
+				o.mu.Lock()
+				t.Logf("%d of %d seeds, %d failed, %.0f/s", o.Run, *seeds, len(o.Failed), float64(o.Run)/time.Since(began).Seconds())
+				o.mu.Unlock()
+			}
+		}
+	}()
+	cores.Wait()
+	stop()
+	<-told
+	if *reportTo != "" {
+		text, err := json.Marshal(o.report)
+		if err == nil {
+			err = os.WriteFile(*reportTo, text, 0o600)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	took := time.Since(began)
+	t.Logf("%d seeds in %s (%.0f a second on %d cores): %d events, %d rewards, %s of their own time, %d failed",
+		o.Run, took.Round(time.Second), float64(o.Run)/took.Seconds(), step, o.Events, o.Rewards, o.Virtual.Round(time.Second), len(o.Failed))
+	for _, what := range slices.Sorted(maps.Keys(o.Covered)) {
+		t.Logf("%8d  %s", o.Covered[what], what)
+	}
+	if o.Run >= covering {
+		for _, what := range missed(o.Covered) {
+			t.Errorf("not covered in %d seeds: %s", o.Run, what)
+		}
+	}
+	slices.SortFunc(o.Failed, func(a, b Result) int { return int(a.Seed) - int(b.Seed) }) //nolint:gosec // small
+	for i, r := range o.Failed {
+		if i == 5 {
+			t.Errorf("... and %d more seeds", len(o.Failed)-5)
+			break
+		}
+		t.Errorf("seed %d: %s: %s", r.Seed, r.Violations[0].Invariant, r.Violations[0].Detail)
+	}
+	if len(o.Failed) > 0 && !*first {
+		explain(t, o.Failed[0])
+	}
+}
+
+const (
+	// tries is how often a seed is run to see whether it still fails: the scheduler is not the seed's.
+	tries = 5
+	// maxStory bounds what is shown of the story of a failing seed: its end.
+	maxStory = 400
+)
+
+// explain tells a failing seed's story, and which of its faults are needed for it.
+func explain(t *testing.T, r Result) {
+	t.Log(Draw(r.Seed))
+	if n := len(r.Trace); n > maxStory {
+		t.Logf("(%d lines before these)", n-maxStory)
+		r.Trace = r.Trace[n-maxStory:]
+	}
+	t.Log(strings.Join(r.Trace, "\n"))
+	var dropped []string
+	fails := func(dropped []string) bool {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestSimulation$", "-seed", fmt.Sprint(r.Seed), "-times", fmt.Sprint(tries), "-drop", strings.Join(dropped, ",")) //nolint:gosec // our own words
+		return cmd.Run() != nil
+	}
+	if !fails(nil) {
+		t.Logf("seed %d did not fail again in %d runs: the story above is all that there is", r.Seed, tries)
+		return
+	}
+	for i := range Draw(r.Seed).Faults {
+		if less := append(slices.Clone(dropped), strconv.Itoa(i)); fails(less) {
+			dropped = less
+		}
+	}
+	t.Logf("it still fails without faults %s: make sim SEED=%d DROP=%s", strings.Join(dropped, ", "), r.Seed, strings.Join(dropped, ","))
+}
+
+// core runs seeds on one core, in one process after the other.
+type core struct {
+	*outcome
+	next, step, end uint64
+}
+
+func (c *core) work(ctx context.Context, t *testing.T, stop func()) {
+	for c.next < c.end && ctx.Err() == nil {
+		if err := c.process(ctx, stop); err != nil {
+			if ctx.Err() == nil {
+				t.Error(err)
+			}
+			return
+		}
+	}
+}
+
+// process runs seeds in a process until it ends: because all were run, because a scenario left a broken store behind, or because it died.
+func (c *core) process(ctx context.Context, stop func()) error {
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestSimulation$", "-test.timeout=0", "-child", fmt.Sprint(c.next, " ", c.step, " ", c.end)) //nolint:gosec // our own words
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	cmd.ExtraFiles = []*os.File{writer}
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	err = cmd.Start()
+	writer.Close()
+	if err != nil {
+		return err
+	}
+	hanging := time.AfterFunc(hang, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) }) // it tells where every goroutine is
+	running, err := c.read(reader, stop, func() { hanging.Reset(hang) })
+	hanging.Stop()
+	ended := cmd.Wait()
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	if running {
+		text := said.String()
+		c.take(Result{Seed: c.next, Violations: []Violation{{"crash", fmt.Sprintf("the process has ended: %v\n%s", ended, text[:min(len(text), maxSaid)])}}})
+		c.next += c.step
+		if *first {
+			stop()
+		}
+	}
+	return nil
+}
+
+// maxSaid bounds what is shown of the last words of a process.
+const maxSaid = 8000
+
+// read takes results until the process has ended, and says whether it was at a seed then.
+func (c *core) read(r io.Reader, stop, alive func()) (running bool, err error) {
+	lines := bufio.NewReaderSize(r, 1<<20)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return running, nil
+		}
+		if err != nil {
+			return running, err
+		}
+		alive()
+		if line[0] != '{' {
+			running = true
+			continue
+		}
+		var result Result
+		if err := json.Unmarshal(line, &result); err != nil {
+			return running, err
+		}
+		c.take(result)
+		c.next = result.Seed + c.step
+		running = false
+		if *first && len(result.Violations) > 0 {
+			stop()
+		}
+	}
+}
+
+// alone runs one seed and tells everything.
+func alone(t *testing.T) {
+	runtime.GOMAXPROCS(1)
+	s := Draw(*seed)
+	var dropped []int
+	for n := range strings.SplitSeq(*drop, ",") {
+		if n != "" {
+			i, err := strconv.Atoi(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dropped = append(dropped, i)
+		}
+	}
+	s = s.without(dropped)
+	t.Log(s)
+	for i := range *times {
+		stop := false
+		Run(t, s, func(r Result) {
+			if stop = len(r.Violations) > 0; stop || i == *times-1 {
+				for _, line := range r.Trace {
+					t.Log(line)
+				}
+				t.Logf("%d events, %d rewards, %s", r.Events, r.Rewards, r.Virtual)
+			}
+			for _, v := range r.Violations {
+				t.Errorf("%s: %s", v.Invariant, v.Detail)
+			}
+			if r.Leaks {
+				fmt.Println("the store is broken; the process ends")
+				os.Exit(2)
+			}
+		})
+		if stop {
+			break
+		}
+	}
+}

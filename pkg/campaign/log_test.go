@@ -1,0 +1,222 @@
+package campaign
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/stampede-rewards/stampede/internal/model"
+)
+
+// playLog is what the engine makes of a partition's log, in the model's words.
+func playLog(t interface{ Fatal(...any) }, entries []model.Entry) (rewards []model.Reward, letters []model.Letter) {
+	inForce := NewInForce()
+	replay := NewReplay(NewEngine(inForce.Set(), 0))
+	var decoder Decoder
+	var ev Event
+	for _, e := range entries {
+		took := func(_ string, _ int64, result *Result) error {
+			for i := range result.Rewards {
+				r, err := model.ParseReward(e.Offset, result.Rewards[i].AppendJSON(nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				rewards = append(rewards, r)
+			}
+			return nil
+		}
+		reject := func(why *Rejection) {
+			letters = append(letters, model.Letter{Offset: e.Offset, Reason: string(why.Reason)})
+		}
+		replay.Use(inForce.Set())
+		_ = replay.Advance(e.Timestamp, took)
+		record := &Record{Key: e.Key, Value: e.Value}
+		for _, h := range e.Headers {
+			record.Headers = append(record.Headers, Header{h.Key, h.Value})
+		}
+		for user := range replay.ledgers { // a ledger is at any time what can be put away and read back
+			if err := replay.restart(user); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if IsControl(e.Key) {
+			why := decoder.DecodeControl(record, &ev)
+			if why == nil {
+				var err error
+				if _, why, err = inForce.Apply(&ev, replay.Clock()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if why != nil {
+				reject(why)
+			}
+			continue
+		}
+		if why := decoder.Decode(record, &ev); why != nil {
+			reject(why)
+		} else if result := replay.Apply(&ev); result.Rejection != nil {
+			reject(result.Rejection)
+		} else {
+			_ = took(ev.User, 0, result)
+		}
+	}
+	return rewards, letters
+}
+
+// The engine and the model agree on logs in which campaigns come into force, change and go while users do things: which rewards there are,
+// because of which record, in which order and of which version, and what goes to the dead letters.
+func TestTheEngineAgreesWithTheModelOnLogs(t *testing.T) {
+	paid, refused := 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		draw := drawing{rt}
+		story := model.DrawStory(draw, modelUsers, draw.Between(1, 40, "records"))
+		entries := story.Entries(7)
+		expected := model.NewLog(story.Campaigns...)
+		for _, e := range entries {
+			if err := expected.Read(e); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		rewards, letters := playLog(rt, entries)
+		want := expected.Rewards()
+		diff := cmp.Diff(want, model.Arrange(want, rewards), cmpopts.IgnoreUnexported(model.Reward{})) + cmp.Diff(expected.Letters(), letters)
+		if diff != "" {
+			text := ""
+			for _, e := range entries {
+				text += fmt.Sprintf("%d %d %q %s\n", e.Offset, e.Timestamp, e.Key, e.Value)
+			}
+			rt.Fatalf("%s(-model +engine)\n%s", text, diff)
+		}
+		paid, refused = paid+len(want), refused+len(letters)
+	})
+	if t.Logf("%d rewards, %d dead letters", paid, refused); paid == 0 || refused == 0 {
+		t.Error("too little happened to prove anything")
+	}
+}
+
+// writtenLog is a log of records, written by hand.
+type writtenLog struct {
+	t       *testing.T
+	entries []model.Entry
+}
+
+func (l *writtenLog) at(clock, key, kind, data string) {
+	l.t.Helper()
+	at, err := time.Parse(time.RFC3339, clock)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	n := int64(len(l.entries))
+	l.entries = append(l.entries, model.Entry{Offset: n, Timestamp: at.UnixMilli(), Key: []byte(key), Value: fmt.Appendf(nil,
+		`{"specversion":"1.0","id":"%d","source":"s","type":%q,"time":%q,"data":%s}`, n, kind, clock, data)})
+}
+
+func (l *writtenLog) publish(clock string, d Definition) {
+	l.t.Helper()
+	l.at(clock, ControlKey, TypePublished, string(d.Append(nil)))
+}
+
+// A version with `on_change: restart` has another goal. What is kept of the old one is looked at with the user's next record, though that
+// concerns another campaign.
+func TestL2ARestartIsSeenWithTheNextRecordOfAnyKind(t *testing.T) {
+	l := &writtenLog{t: t}
+	l.publish("2026-03-01T00:00:00Z", definition("c", 1, "goal: {all: [{event: hit}, {count: 5, of: hit}]}"))
+	l.publish("2026-03-01T00:00:00Z", definition("other", 1, "goal: {event: miss}"))
+	l.at("2026-03-01T10:00:00Z", "u", "hit", "{}")
+	l.publish("2026-03-02T00:00:00Z", definition("c", 2, "on_change: restart\ngoal: {count: 2, of: hit}"))
+	l.at("2026-03-02T10:00:00Z", "u", "miss", "{}") // this once took a leaf that the new goal does not have, and the process with it
+	l.at("2026-03-02T11:00:00Z", "u", "hit", "{}")
+	l.at("2026-03-02T12:00:00Z", "u", "hit", "{}")
+	rewards, _ := playLog(t, l.entries)
+	var got []string
+	for _, r := range rewards {
+		got = append(got, fmt.Sprintf("%s@%d because of %d", r.Campaign, r.Version, r.Offset))
+	}
+	if diff := cmp.Diff([]string{"other@1 because of 4", "c@2 because of 6"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What the users did before a restart is forgotten with its ids: a ledger that keeps one can't be read back, which playLog tries.
+func TestL2ARestartForgetsTheEventsThatCounted(t *testing.T) {
+	for _, next := range []string{"hit", "stampede.excused"} {
+		l := &writtenLog{t: t}
+		l.publish("2026-03-01T00:00:00Z", definition("c", 1, "goal: {count: 5, of: hit}"))
+		l.at("2026-03-01T10:00:00Z", "u", "hit", "{}")
+		l.publish("2026-03-02T00:00:00Z", definition("c", 2, "on_change: restart\ngoal: {streak: 5, of: hit}"))
+		l.at("2026-03-02T10:00:00Z", "u", next, `{"dates":["2026-03-02"]}`)
+		l.at("2026-03-02T11:00:00Z", "u", "hit", "{}")
+		if rewards, letters := playLog(t, l.entries); len(rewards)+len(letters) > 0 {
+			t.Errorf("%s: %v, %v", next, rewards, letters)
+		}
+	}
+}
+
+// A restart can change which periods pay. Those that were paid are no periods of the new length: this once paid every month since the year 244.
+func TestL2ARestartWithOtherPeriods(t *testing.T) {
+	goal := func(per string) string {
+		return "on_change: restart\nrepeat: always\ngoal: {any: [{event: hit}, {none: claim}], per: " + per + "}"
+	}
+	l := &writtenLog{t: t}
+	l.publish("2026-03-02T00:00:00Z", definition("c", 1, goal("week")))
+	l.at("2026-03-02T10:00:00Z", "u", "hit", "{}")
+	l.publish("2026-03-03T00:00:00Z", definition("c", 2, goal("month")))
+	l.at("2026-03-03T10:00:00Z", "u", "hit", "{}")
+	l.at("2026-03-04T10:00:00Z", "u", "hit", "{}")
+	l.publish("2026-03-05T00:00:00Z", definition("c", 3, goal("week"))) // which weeks were paid is forgotten: it would pay this one again
+	l.publish("2026-03-05T00:00:00Z", definition("c", 4, goal("day")))
+	l.at("2026-03-05T10:00:00Z", "u", "hit", "{}")
+	rewards, letters := playLog(t, l.entries)
+	var got []string
+	for _, r := range rewards {
+		got = append(got, r.Cycle)
+	}
+	if diff := cmp.Diff([]string{"2026-W10", "2026-03", "2026-03-05"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]model.Letter{{Offset: 5, Reason: string(ReasonBadControl)}}, letters); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A campaign that was withdrawn is closed when its lateness has passed. A date that is excused later pays nothing in it.
+func TestT4NothingIsPaidInAWithdrawnCampaignThatIsClosed(t *testing.T) {
+	for _, c := range []struct {
+		excused string
+		want    int
+	}{{"2026-03-04T11:59:00Z", 1}, {"2026-03-04T12:00:00Z", 0}} {
+		l := &writtenLog{t: t}
+		l.publish("2026-03-01T00:00:00Z", definition("c", 1, "lateness: 24h\ngoal: {streak: 2, of: hit}"))
+		l.at("2026-03-01T10:00:00Z", "u", "hit", "{}")
+		l.at("2026-03-03T10:00:00Z", "u", "hit", "{}")
+		l.at("2026-03-03T12:00:00Z", ControlKey, TypeWithdrawn, `{"campaign":"c"}`)
+		l.at(c.excused, "u", "stampede.excused", `{"dates":["2026-03-02"]}`)
+		if rewards, _ := playLog(t, l.entries); len(rewards) != c.want {
+			t.Errorf("excused at %s: %d rewards, wanted %d", c.excused, len(rewards), c.want)
+		}
+	}
+}
+
+// A user is told of when a period has closed, by a late event that happened in it. The period is decided, and not once more for that user.
+func TestG8WhoIsKnownTooLateForAPeriodHasNoPartInIt(t *testing.T) {
+	l := &writtenLog{t: t}
+	l.publish("2026-03-01T00:00:00Z", definition("c", 1, "ends: 2026-03-04T05:00:00Z\nlateness: 48h\nrepeat: always\ngoal: {none: claim, per: day}"))
+	l.publish("2026-03-01T00:00:00Z", definition("late", 1, "lateness: 20 days"))
+	l.at("2026-03-05T22:00:00Z", "u", "login", "{}") // after the end of c
+	n := len(l.entries)
+	l.at("2026-03-06T02:00:00Z", "u", "login", "{}")
+	l.entries[n].Value = []byte(`{"specversion":"1.0","id":"2","source":"s","type":"login","time":"2026-03-01T22:00:00Z"}`) // 2 March closed at noon
+	l.at("2026-03-10T00:00:00Z", ControlKey, TypeTick, "null")
+	rewards, _ := playLog(t, l.entries)
+	var got []string
+	for _, r := range rewards {
+		got = append(got, r.Cycle)
+	}
+	if diff := cmp.Diff([]string{"2026-03-03", "2026-03-04"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
