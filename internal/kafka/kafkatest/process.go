@@ -71,15 +71,15 @@ func (p *process) begin(cfg Config, jars string) error {
 	}
 	quorum := local(ports[0])
 	p.ports = ports[1:]
-	listeners := "PLAINTEXT://" + local(p.ports[0])
-	told := listeners
+	listeners := []string{"PLAINTEXT://" + local(p.ports[0])}
+	told := slices.Clone(listeners)
 	for i, address := range cfg.Advertise {
-		listeners += fmt.Sprintf(",%s://%s", advertised(i), local(p.ports[1+i]))
-		told += fmt.Sprintf(",%s://%s", advertised(i), address)
+		listeners = append(listeners, advertised(i)+"://"+local(p.ports[1+i]))
+		told = append(told, advertised(i)+"://"+address)
 	}
 	settings := properties(cfg, map[string]string{
-		"listeners":                listeners + ",CONTROLLER://" + quorum,
-		"advertised.listeners":     told,
+		"listeners":                strings.Join(append(listeners, "CONTROLLER://"+quorum), ","),
+		"advertised.listeners":     strings.Join(told, ","),
 		"controller.quorum.voters": "1@" + quorum,
 	})
 	if cfg.Controller {
@@ -93,7 +93,7 @@ func (p *process) begin(cfg Config, jars string) error {
 		if err := p.controller.start(); err != nil {
 			return err
 		}
-		maps.Copy(settings, map[string]string{"process.roles": "broker", "listeners": listeners, "controller.quorum.voters": "2@" + quorum})
+		maps.Copy(settings, map[string]string{"process.roles": "broker", "listeners": strings.Join(listeners, ","), "controller.quorum.voters": "2@" + quorum})
 	}
 	if p.broker, err = newJVM(p.dir, "broker", jars, settings); err != nil {
 		return err
