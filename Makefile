@@ -7,7 +7,7 @@ SEEDS ?= 1000
 TIMES ?= 20
 MUTANTS ?= all
 
-.PHONY: help demo test check lint race endtoend fuzz sim mutants
+.PHONY: help demo test check lint race endtoend chaos fuzz sim mutants
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,9 +32,17 @@ $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
 race: ## all tests but the long ones, with the race detector; a real Kafka included
 	go test -race $$(go list ./... | grep -v /internal/endtoend)
 
-endtoend: ## what the race detector is too slow for or in the way of: processes killed on a real Kafka, allocations counted
+endtoend: ## what the race detector is too slow for or in the way of: processes killed on a real Kafka, 2 minutes of chaos, allocations counted
 	go test -run Allocate ./pkg/...
-	go test -v ./internal/endtoend
+	go test -v -timeout 25m ./internal/endtoend
+
+MINUTES ?= 10
+RATE ?= 1000
+KILLS ?= 0
+ZOMBIES ?= 0
+
+chaos: ## processes, disks, the network and a real Kafka fail under load for MINUTES (default 10); SEED=n draws the same again, KILLS=100 ZOMBIES=20 as many instead
+	go test -v -count=1 -timeout 0 -run '^TestChaos$$' ./internal/endtoend -seed $(or $(SEED),0) -minutes $(MINUTES) -rate $(RATE) -kills $(KILLS) -zombies $(ZOMBIES) -only '$(ONLY)'
 
 fuzz: ## every fuzz target for FUZZ_TIME (default 5s)
 	@set -e; for package in $$(go list ./...); do \

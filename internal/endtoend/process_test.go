@@ -133,12 +133,15 @@ func (p *processor) tail(bytes int) string {
 	return string(log[max(0, len(log)-bytes):])
 }
 
+// said is the log of the newest life.
+func (p *processor) said() string { return p.tail(1 << 30)[p.born:] }
+
 var listening = regexp.MustCompile(`listen=(127\.0\.0\.1:\d+)`)
 
 // url is where the newest life serves a path; empty before it does. An earlier one may have been killed before it said where.
 func (p *processor) url(path string) string {
 	if p.address == "" {
-		found := listening.FindStringSubmatch(p.tail(1 << 30)[p.born:])
+		found := listening.FindStringSubmatch(p.said())
 		if found == nil {
 			return ""
 		}

@@ -103,7 +103,7 @@ func (m *rawMember) sync(plan []kmsg.SyncGroupRequestGroupAssignment) {
 	m.Helper()
 	request := kmsg.NewPtrSyncGroupRequest()
 	request.Group, request.Generation, request.MemberID, request.InstanceID = m.group, m.generation, m.id, &m.name
-	request.ProtocolType, request.Protocol = kmsg.StringPtr("consumer"), kmsg.StringPtr(rawProtocol)
+	request.ProtocolType, request.Protocol = new("consumer"), new(rawProtocol)
 	request.GroupAssignment = plan
 	response, err := request.RequestWith(m.Context(), m.connected)
 	if err == nil {

@@ -150,8 +150,8 @@ func (s *Store) commit(batch *pebble.Batch, o *pebble.WriteOptions) error {
 
 // release gives a batch back, unless a commit that was left behind may still hold it.
 func (s *Store) release(batch *pebble.Batch) error {
-	if s.broken.Load() != nil {
-		return nil
+	if s.broken.Load() == nil {
+		return batch.Close()
 	}
-	return batch.Close()
+	return nil
 }

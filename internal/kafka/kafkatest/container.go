@@ -81,15 +81,15 @@ func startContainer(cfg Config) (node, error) {
 // environment holds all settings: the image drops its own as soon as it is given one.
 func environment(cfg Config, address string) map[string]string {
 	variables := map[string]string{"CLUSTER_ID": clusterID, "KAFKA_HEAP_OPTS": heap}
-	listeners := fmt.Sprintf("PLAINTEXT://0.0.0.0:9092,CONTROLLER://0.0.0.0:9093,OUTSIDE://0.0.0.0:%d", insidePort)
-	told := "PLAINTEXT://localhost:9092,OUTSIDE://" + address
+	listeners := []string{"PLAINTEXT://0.0.0.0:9092", "CONTROLLER://0.0.0.0:9093", fmt.Sprintf("OUTSIDE://0.0.0.0:%d", insidePort)}
+	told := []string{"PLAINTEXT://localhost:9092", "OUTSIDE://" + address}
 	for i, address := range cfg.Advertise {
-		listeners += fmt.Sprintf(",%s://0.0.0.0:%d", advertised(i), insidePort+1+i)
-		told += fmt.Sprintf(",%s://%s", advertised(i), address)
+		listeners = append(listeners, fmt.Sprintf("%s://0.0.0.0:%d", advertised(i), insidePort+1+i))
+		told = append(told, advertised(i)+"://"+address)
 	}
 	for name, value := range properties(cfg, map[string]string{
-		"listeners":                listeners,
-		"advertised.listeners":     told,
+		"listeners":                strings.Join(listeners, ","),
+		"advertised.listeners":     strings.Join(told, ","),
 		"controller.quorum.voters": "1@localhost:9093",
 		"log.dirs":                 "/tmp/kafka-log",
 	}) {

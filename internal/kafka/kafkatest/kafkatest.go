@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,8 @@ const (
 	// readyTimeout bounds the wait for a broker's first answer.
 	readyTimeout = 90 * time.Second
 	readyWait    = 100 * time.Millisecond
+	// brokerSession is how long a controller takes a broker for alive that it does not hear of.
+	brokerSession = 2 * time.Second
 	// logTail is how much of a broker's log is shown when a test fails.
 	logTail = 4 << 10
 )
@@ -34,6 +37,10 @@ type Config struct {
 	// Advertise gives the broker one more listener for each address, which tells its clients to come to that address: a test's own, from
 	// where it leads them to [Broker.Listener]. So a proxy can stand between one client and the broker, and stays there.
 	Advertise []string
+	// Controller gives the broker a controller of its own, which Kill does not touch, as in production. One inside it dies with it, and then
+	// Kafka 4.3.1 can lose a transaction that is being committed: when the broker is back, its partitions have no leader for a moment, the
+	// transaction's coordinator takes them for deleted and writes no markers, and nothing ends what is open there. In Docker there is none.
+	Controller bool
 }
 
 // Broker is a running Kafka of one node.
@@ -224,26 +231,27 @@ func (g given) log() string         { return "" }
 // each other's markers longer than needed.
 func properties(cfg Config, more map[string]string) map[string]string {
 	p := map[string]string{
-		"process.roles":                                    "broker,controller",
-		"node.id":                                          "1",
-		"controller.listener.names":                        "CONTROLLER",
-		"inter.broker.listener.name":                       "PLAINTEXT",
-		"listener.security.protocol.map":                   "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,OUTSIDE:PLAINTEXT",
-		"offsets.topic.replication.factor":                 "1",
-		"offsets.topic.num.partitions":                     "4",
-		"transaction.state.log.replication.factor":         "1",
-		"transaction.state.log.min.isr":                    "1",
-		"transaction.state.log.num.partitions":             "4",
-		"share.coordinator.state.topic.replication.factor": "1",
-		"share.coordinator.state.topic.min.isr":            "1",
-		"group.initial.rebalance.delay.ms":                 "0",
-		"group.min.session.timeout.ms":                     "1000",
-		"broker.session.timeout.ms":                        "2000", // how long the controller refuses a killed broker's return
-		"broker.heartbeat.interval.ms":                     "500",
-		"auto.create.topics.enable":                        "false",
-		"add.partitions.to.txn.retry.backoff.ms":           "2",
-		"default.replication.factor":                       "1",
-		"min.insync.replicas":                              "1",
+		"process.roles":                                               "broker,controller",
+		"node.id":                                                     "1",
+		"controller.listener.names":                                   "CONTROLLER",
+		"inter.broker.listener.name":                                  "PLAINTEXT",
+		"listener.security.protocol.map":                              "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,OUTSIDE:PLAINTEXT",
+		"offsets.topic.replication.factor":                            "1",
+		"offsets.topic.num.partitions":                                "4",
+		"transaction.state.log.replication.factor":                    "1",
+		"transaction.state.log.min.isr":                               "1",
+		"transaction.state.log.num.partitions":                        "4",
+		"share.coordinator.state.topic.replication.factor":            "1",
+		"share.coordinator.state.topic.min.isr":                       "1",
+		"group.initial.rebalance.delay.ms":                            "0",
+		"group.min.session.timeout.ms":                                "1000",
+		"broker.session.timeout.ms":                                   strconv.FormatInt(brokerSession.Milliseconds(), 10), // how long the controller refuses a killed broker's return
+		"broker.heartbeat.interval.ms":                                "500",
+		"auto.create.topics.enable":                                   "false",
+		"add.partitions.to.txn.retry.backoff.ms":                      "2",
+		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000", // how long a dead worker's may stay behind its timeout
+		"default.replication.factor":                                  "1",
+		"min.insync.replicas":                                         "1",
 	}
 	for i := range cfg.Advertise {
 		p["listener.security.protocol.map"] += fmt.Sprintf(",%s:PLAINTEXT", advertised(i))

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // pom names the broker and its tools; Maven finds the jars that they need.
@@ -31,12 +32,13 @@ const (
 	heap          = "-Xmx512m"
 )
 
-// process is a broker as a Java process.
+// process is a broker as a Java process, with a controller inside or beside it.
 type process struct {
-	dir, jars string
-	ports     []int // clients' own, and that of each address of Config.Advertise
-	ended     chan error
-	running   *exec.Cmd // nil when it is killed
+	dir        string
+	ports      []int // clients' own, and that of each address of Config.Advertise
+	broker     *jvm
+	controller *jvm // nil if it is inside
+	killed     time.Time
 }
 
 // startProcess fetches the jars if they are not there, formats a directory and starts the broker in it.
@@ -54,72 +56,114 @@ func startProcess(cfg Config) (node, error) {
 	if err != nil {
 		return nil, err
 	}
+	p := &process{dir: dir}
+	if err := p.begin(cfg, jars); err != nil {
+		return nil, errors.Join(err, p.stop())
+	}
+	return p, nil
+}
+
+// begin starts the broker and, if it is wanted, a controller of its own.
+func (p *process) begin(cfg Config, jars string) error {
 	ports, err := freePorts(2 + len(cfg.Advertise))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	controller, ports := ports[0], ports[1:]
-	p := &process{dir: dir, jars: jars, ports: ports}
-	listeners := fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", ports[0], controller)
-	told := fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", ports[0])
+	quorum := local(ports[0])
+	p.ports = ports[1:]
+	listeners := []string{"PLAINTEXT://" + local(p.ports[0])}
+	told := slices.Clone(listeners)
 	for i, address := range cfg.Advertise {
-		listeners += fmt.Sprintf(",%s://127.0.0.1:%d", advertised(i), ports[1+i])
-		told += fmt.Sprintf(",%s://%s", advertised(i), address)
+		listeners = append(listeners, advertised(i)+"://"+local(p.ports[1+i]))
+		told = append(told, advertised(i)+"://"+address)
 	}
 	settings := properties(cfg, map[string]string{
-		"listeners":                listeners,
-		"advertised.listeners":     told,
-		"controller.quorum.voters": fmt.Sprintf("1@127.0.0.1:%d", controller),
-		"log.dirs":                 filepath.Join(dir, "log"),
+		"listeners":                strings.Join(append(listeners, "CONTROLLER://"+quorum), ","),
+		"advertised.listeners":     strings.Join(told, ","),
+		"controller.quorum.voters": "1@" + quorum,
 	})
+	if cfg.Controller {
+		of := maps.Clone(settings)
+		maps.Copy(of, map[string]string{"process.roles": "controller", "node.id": "2", "listeners": "CONTROLLER://" + quorum, "controller.quorum.voters": "2@" + quorum})
+		delete(of, "advertised.listeners")
+		delete(of, "inter.broker.listener.name")
+		if p.controller, err = newJVM(p.dir, "controller", jars, of); err != nil {
+			return err
+		}
+		if err := p.controller.start(); err != nil {
+			return err
+		}
+		maps.Copy(settings, map[string]string{"process.roles": "broker", "listeners": strings.Join(listeners, ","), "controller.quorum.voters": "2@" + quorum})
+	}
+	if p.broker, err = newJVM(p.dir, "broker", jars, settings); err != nil {
+		return err
+	}
+	return p.broker.start()
+}
+
+// jvm is one Java process. It keeps its directory over its lives.
+type jvm struct {
+	dir, jars string
+	running   *exec.Cmd // nil when it is killed
+	ended     chan error
+}
+
+// newJVM writes the settings of a process and formats its directory.
+func newJVM(dir, name, jars string, settings map[string]string) (*jvm, error) {
+	j := &jvm{dir: filepath.Join(dir, name), jars: jars}
+	settings["log.dirs"] = filepath.Join(j.dir, "log")
 	var lines strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		fmt.Fprintf(&lines, "%s=%s\n", name, settings[name])
 	}
-	err = errors.Join(
-		os.WriteFile(filepath.Join(dir, "server.properties"), []byte(lines.String()), 0o600),
-		os.WriteFile(filepath.Join(dir, "log4j2.yaml"), logging, 0o600))
-	if err == nil {
-		err = p.format()
+	if err := errors.Join(
+		os.Mkdir(j.dir, 0o700),
+		os.WriteFile(j.properties(), []byte(lines.String()), 0o600),
+		os.WriteFile(j.logging(), logging, 0o600)); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = p.start()
-	}
+	out, err := j.java("kafka.tools.StorageTool", "format", "-t", clusterID, "-c", j.properties()).CombinedOutput()
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, fmt.Errorf("format: %w\n%s", err, out)
 	}
-	return p, nil
+	return j, nil
 }
 
 // clusterID is any: 16 bytes in base64.
 const clusterID = "c3RhbXBlZGUtdGVzdHMhIQ"
 
-func (p *process) java(class string, args ...string) *exec.Cmd {
-	return exec.Command("java", append([]string{heap, "-Dlog4j2.configurationFile=" + filepath.Join(p.dir, "log4j2.yaml"), //nolint:gosec // our own words
-		"-cp", filepath.Join(p.jars, "*"), class}, args...)...)
+func (j *jvm) properties() string { return filepath.Join(j.dir, "server.properties") }
+func (j *jvm) logging() string    { return filepath.Join(j.dir, "log4j2.yaml") }
+func (j *jvm) logFile() string    { return filepath.Join(j.dir, "kafka.log") }
+
+func (j *jvm) java(class string, args ...string) *exec.Cmd {
+	return exec.Command("java", append([]string{heap, "-Dlog4j2.configurationFile=" + j.logging(), //nolint:gosec // our own words
+		"-cp", filepath.Join(j.jars, "*"), class}, args...)...)
 }
 
-func (p *process) format() error {
-	out, err := p.java("kafka.tools.StorageTool", "format", "-t", clusterID, "-c", filepath.Join(p.dir, "server.properties")).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("format: %w\n%s", err, out)
-	}
-	return nil
-}
-
-func (p *process) start() error {
-	logFile, err := os.OpenFile(filepath.Join(p.dir, "kafka.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+func (j *jvm) start() error {
+	logFile, err := os.OpenFile(j.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	cmd := p.java("kafka.Kafka", filepath.Join(p.dir, "server.properties"))
-	cmd.Stdout, cmd.Stderr = logFile, logFile
 	defer logFile.Close() //nolint:errcheck // the child has its own
-	if p.ended, err = StartChild(cmd); err != nil {
+	cmd := j.java("kafka.Kafka", j.properties())
+	cmd.Stdout, cmd.Stderr = logFile, logFile
+	if j.ended, err = StartChild(cmd); err != nil {
 		return fmt.Errorf("start java: %w", err)
 	}
-	p.running = cmd
+	j.running = cmd
 	return nil
+}
+
+func (j *jvm) kill() {
+	if j == nil || j.running == nil {
+		return
+	}
+	if err := j.running.Process.Kill(); err == nil || errors.Is(err, os.ErrProcessDone) {
+		<-j.ended //nolint:errcheck // it was killed
+	}
+	j.running = nil
 }
 
 // StartChild starts a command that the kernel kills when the test ends, however that ends. The channel gives what became of it, once.
@@ -153,25 +197,31 @@ func (p *process) listeners() []string {
 func local(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 func (p *process) kill() error {
-	if p.running == nil {
-		return nil
-	}
-	if err := p.running.Process.Kill(); err == nil || errors.Is(err, os.ErrProcessDone) {
-		<-p.ended //nolint:errcheck // it was killed
-	}
-	p.running = nil
+	p.broker.kill()
+	p.killed = time.Now()
 	return nil
 }
 
-func (p *process) pause() error { return p.running.Process.Signal(syscall.SIGSTOP) }
-
-func (p *process) resume() error { return p.running.Process.Signal(syscall.SIGCONT) }
-
-func (p *process) stop() error {
-	return errors.Join(p.kill(), os.RemoveAll(p.dir))
+// start waits until a controller of its own has given the broker up. One that comes back before is not let in, and works for a moment by what
+// it was when it died: see [Config.Controller] for what becomes of transactions then.
+func (p *process) start() error {
+	if p.controller != nil {
+		time.Sleep(time.Until(p.killed.Add(brokerSession + time.Second)))
+	}
+	return p.broker.start()
 }
 
-func (p *process) log() string { return tail(filepath.Join(p.dir, "kafka.log")) }
+func (p *process) pause() error { return p.broker.running.Process.Signal(syscall.SIGSTOP) }
+
+func (p *process) resume() error { return p.broker.running.Process.Signal(syscall.SIGCONT) }
+
+func (p *process) stop() error {
+	p.broker.kill()
+	p.controller.kill()
+	return os.RemoveAll(p.dir)
+}
+
+func (p *process) log() string { return tail(p.broker.logFile()) }
 
 // fetchJars returns the directory of the broker's jars. Of several test processes one fetches and the others wait.
 func fetchJars() (string, error) {
