@@ -80,14 +80,17 @@ func (e *Engine) profileEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 		return nil
 	}
 	z := loadZone(timezone)
-	if z == nil {
+	past := func(at int64) bool { return e.past(at, clock) }
+	switch {
+	case z == nil:
 		e.result.UnknownZones++
-		return nil
-	}
-	changes := l.profile.zoneAt(ev.Time) != z
-	l.profile.setZone(ev.Time, z)
-	if changes {
-		e.issueAll(l, ev.User, clock, func(*Campaign) bool { return true })
+	case l.profile.overtaken(ev.Time, past):
+	default:
+		changes := l.profile.zoneAt(ev.Time) != z
+		l.profile.setZone(ev.Time, z)
+		if changes {
+			e.issueAll(l, ev.User, clock, func(*Campaign) bool { return true })
+		}
 	}
 	return nil
 }

@@ -226,6 +226,25 @@ func TestG8WhoIsKnownTooLateForAPeriodHasNoPartInIt(t *testing.T) {
 	}
 }
 
+// What is told late of an earlier time does not hold beyond what was told of a later one, long ago and of the zone that the user had anyway.
+func TestC1AnOlderZoneDoesNotOvertakeANewerOne(t *testing.T) {
+	l := &writtenLog{t: t}
+	l.publish("2026-03-01T00:00:00Z", definition("c", 1, "lateness: 48h\nrepeat: always\ngoal: {count: 1, of: hit, per: day}"))
+	l.at("2026-03-01T10:00:00Z", "u", "stampede.profile", `{"timezone":"Asia/Tokyo"}`)
+	l.at("2026-03-05T10:00:00Z", "u", "stampede.profile", `{"timezone":"Asia/Tokyo"}`) // once, this was forgotten as no news
+	l.at("2026-03-08T01:00:00Z", "u", "hit", "{}")
+	l.arrives("2026-03-08T12:00:00Z", "2026-03-03T10:00:00Z", "u", "stampede.profile", `{"timezone":"America/Los_Angeles"}`)
+	l.at("2026-03-08T16:00:00Z", "u", "hit", "{}") // 9 March in Tokyo
+	rewards, _ := playLog(t, l.entries)
+	var got []string
+	for _, r := range rewards {
+		got = append(got, r.Cycle)
+	}
+	if diff := cmp.Diff([]string{"2026-03-08", "2026-03-09"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A date that a change of zone made too short can't be missed. What that is worth is paid with the record that tells of the zone.
 func TestG6AChangeOfZonePaysAtOnce(t *testing.T) {
 	l := &writtenLog{t: t}
@@ -238,5 +257,24 @@ func TestG6AChangeOfZonePaysAtOnce(t *testing.T) {
 	rewards, _ := playLog(t, l.entries)
 	if len(rewards) != 1 || rewards[0].Offset != 4 || rewards[0].Events != 2 {
 		t.Errorf("got %v, wanted one reward for two events because of record 4", rewards)
+	}
+}
+
+// A zone that is told too late shortens no date either, where a newer one was told for a time that is too late as well.
+func TestC1AnOlderZoneThatIsTooLateChangesNothing(t *testing.T) {
+	for _, c := range []struct {
+		told string // when
+		want int
+	}{{"2026-05-28T00:00:00Z", 1}, {"2026-05-28T00:00:01Z", 0}} {
+		l := &writtenLog{t: t}
+		l.publish("2026-05-01T00:00:00Z", definition("c", 1, "lateness: 480h\ngoal: {streak: 2, of: hit}"))
+		l.at("2026-05-01T00:00:00Z", "u", "stampede.profile", `{"timezone":"America/Los_Angeles"}`)
+		l.at("2026-05-05T04:00:00Z", "u", "hit", "{}") // 4 May
+		l.at("2026-05-06T12:00:00+09:00", "u", "hit", "{}")
+		l.at("2026-05-08T00:00:00Z", "u", "stampede.profile", `{"timezone":"America/Los_Angeles"}`)
+		l.arrives(c.told, "2026-05-05T15:00:00Z", "u", "stampede.profile", `{"timezone":"Asia/Tokyo"}`)
+		if rewards, _ := playLog(t, l.entries); len(rewards) != c.want {
+			t.Errorf("told at %s: %d rewards, wanted %d", c.told, len(rewards), c.want)
+		}
 	}
 }
