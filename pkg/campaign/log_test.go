@@ -73,7 +73,7 @@ func TestTheEngineAgreesWithTheModelOnLogs(t *testing.T) {
 	paid, refused := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		draw := drawing{rt}
-		story := model.DrawStory(draw, modelUsers, draw.Between(1, 40, "records"))
+		story := model.DrawStory(draw, modelUsers, draw.Between(1, 150, "records"))
 		entries := story.Entries(7)
 		expected := model.NewLog(story.Campaigns...)
 		for _, e := range entries {
