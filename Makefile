@@ -3,7 +3,7 @@
 GOLANGCI_LINT_VERSION := v2.15.0
 GOBIN := $(CURDIR)/.cache/bin
 FUZZ_TIME ?= 5s
-SEEDS ?= 1000
+SEEDS ?= 1500
 TIMES ?= 20
 MUTANTS ?= all
 
@@ -53,7 +53,7 @@ fuzz: ## every fuzz target for FUZZ_TIME (default 5s)
 
 SIM := go test -tags synctests -timeout 0 -v ./internal/sim
 
-sim: ## the runtime under faults drawn from seeds, SEEDS of them (default 1000); SEED=n runs one and tells its story, DROP=i,j without some of its faults
+sim: ## the runtime under faults drawn from seeds, SEEDS of them (default 1500); SEED=n runs one and tells its story, DROP=i,j without some of its faults
 	@if [ -n "$(SEED)" ]; then $(SIM) -run '^TestSimulation$$' -seed $(SEED) -times $(TIMES) -drop "$(DROP)"; \
 	else $(SIM) -run '^TestSimulation$$' -seeds $(SEEDS); fi
 

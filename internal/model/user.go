@@ -1,6 +1,9 @@
 package model
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // user is what is known of a user beside campaigns.
 type user struct {
@@ -33,6 +36,9 @@ func (u *user) record(r Record) {
 	u.seen[r.source()+" "+r.ID] = r
 	switch r.Kind {
 	case "stampede.profile":
+		if u.overtaken(r) {
+			r.Timezone = ""
+		}
 		u.profiles = append(u.profiles, r)
 	case "stampede.excused":
 		if u.excused[r.Campaign] == nil {
@@ -45,6 +51,13 @@ func (u *user) record(r Record) {
 	for _, id := range u.log.ids() {
 		u.in[id].record(r)
 	}
+}
+
+// overtaken says whether a zone is told too late, and a newer one was told for a time that is too late as well: then it changes nothing (C1).
+func (u *user) overtaken(r Record) bool {
+	return slices.ContainsFunc(u.profiles, func(p Record) bool {
+		return p.Timezone != "" && p.At.After(r.At) && !(Record{At: p.At, Clock: r.Clock}).inTime(u.log.lateness(p.At))
+	})
 }
 
 // judge is what a clock and all that was told lead to, in all campaigns.

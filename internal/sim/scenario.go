@@ -64,6 +64,9 @@ func Draw(seed uint64) Scenario {
 	next := points[seed%uint64(len(points))]
 	for range 1 + r.IntN(maxFaults) {
 		f := next.detailed(r, &s)
+		if len(s.Faults) == 0 && slices.Contains(atStart, f.Request) {
+			f.At, f.Nth = 0, 1 // it is to strike
+		}
 		next = drawPoint(r)
 		if n := len(s.Faults); n > 0 && r.IntN(2) == 0 {
 			f.At = s.Faults[n-1].At + time.Duration(r.Int64N(int64(soonAfter))) // the second fault while the first is being mended

@@ -105,7 +105,7 @@ func (e *Engine) Fire(l *Ledger, user string) *Result {
 	}
 	e.forget(l, at) // only now: a close asks for what held before the end
 	e.watch(l, at, l.known)
-	l.forgetExcused(e.set, at)
+	e.forgetExcused(l, at)
 	if !e.set.watchesAt(at) && len(l.seen) == 0 && len(l.excused) == 0 && len(l.progress) == 0 {
 		l.known = 0
 	}

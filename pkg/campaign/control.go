@@ -43,8 +43,8 @@ func badControl(detail string) *Rejection {
 	return &Rejection{Reason: ReasonBadControl, Detail: detail}
 }
 
-// profileEvent is rule C1. Everything is read before anything is changed.
-func (e *Engine) profileEvent(l *Ledger, ev *Event, _ int64) *Rejection {
+// profileEvent is rule C1. Everything is read before anything is changed. What a change of zone is worth is paid at once.
+func (e *Engine) profileEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	if ev.Data.Kind() != Object {
 		return badControl("data of a stampede.profile must be an object with `timezone`, `attributes` or both")
 	}
@@ -69,19 +69,28 @@ func (e *Engine) profileEvent(l *Ledger, ev *Event, _ int64) *Rejection {
 	default:
 		return badControl("data.attributes must be an object")
 	}
-	if timezone != "" {
-		if z := loadZone(timezone); z != nil {
-			l.profile.setZone(ev.Time, z)
-		} else {
-			e.result.UnknownZones++
-		}
-	}
 	for name, value := range attributes.Members() {
 		var text []byte
 		if value.Kind() != Null {
 			text = compactJSON(value.Raw())
 		}
 		l.profile.setAttribute(ev.Time, name, text)
+	}
+	if timezone == "" {
+		return nil
+	}
+	z := loadZone(timezone)
+	past := func(at int64) bool { return e.past(at, clock) }
+	switch {
+	case z == nil:
+		e.result.UnknownZones++
+	case l.profile.overtaken(ev.Time, past):
+	default:
+		changes := l.profile.zoneAt(ev.Time) != z
+		l.profile.setZone(ev.Time, z)
+		if changes {
+			e.issueAll(l, ev.User, clock, func(*Campaign) bool { return true })
+		}
 	}
 	return nil
 }
@@ -175,18 +184,23 @@ func (e *Engine) excusedEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 		key = c.key
 	}
 	l.excuse(key, dates)
+	e.issueAll(l, ev.User, clock, func(c *Campaign) bool { return key == 0 || c.key == key })
+	return nil
+}
+
+// issueAll pays in certain campaigns what the evidence is worth now that other dates are neutral.
+func (e *Engine) issueAll(l *Ledger, user string, clock int64, in func(*Campaign) bool) {
 	for i := range l.progress {
 		p := &l.progress[i]
 		c := e.set.byKey[p.campaign]
-		if c == nil || key != 0 && p.campaign != key || c.ClosedAt(clock) { // one that was withdrawn may not have been looked at since
+		if c == nil || !in(c) || c.ClosedAt(clock) { // one that was withdrawn may not have been looked at since
 			continue
 		}
 		e.restartFor(p, c)
 		for j := 0; j < len(p.buckets); j++ { // none is left when all that can be earned is paid
-			e.issue(l, c, p, &p.buckets[j], ev.User, clock, false)
+			e.issue(l, c, p, &p.buckets[j], user, clock, false)
 		}
 	}
-	return nil
 }
 
 func excusedDates(ev *Event) ([]Day, *Rejection) {

@@ -34,6 +34,14 @@ type Engine struct {
 	attributes document
 	noted      int  // where the event stands among the ledger's ids, -1 while nobody needs it
 	released   bool // ids may have become unused
+	open       openDays
+}
+
+// openDays is the answer of Set.firstOpenDay for the clocks from one to another (Unix ms, not included).
+type openDays struct {
+	set         *Set
+	from, until int64
+	first       Day
 }
 
 // Result is what one event, or the passing of time, led to. It is valid until the engine's next call.
@@ -469,8 +477,9 @@ func (e *Engine) forget(l *Ledger, clock int64) {
 	l.seen.forget(clock, e.set)
 	horizon := msToNs(clock) - int64(e.set.lateness)
 	l.profile.forget(horizon)
-	if len(l.profile.zones) > 1 { // rare, and it costs a look at every campaign
-		l.profile.forgetZones(horizon, e.set.firstOpenDay(clock))
+	l.profile.forgetRepeats(func(at int64) bool { return e.past(at, clock) })
+	if l.profile.hasOldZones(horizon) {
+		l.profile.forgetZones(horizon, e.firstOpenDay(clock))
 	}
 }
 
@@ -479,6 +488,21 @@ func (e *Engine) forget(l *Ledger, clock int64) {
 func (e *Engine) tooLate(ev *Event, lateness time.Duration, clock int64) bool {
 	at := floorDiv(ev.Time, int64(time.Millisecond))
 	return clock-min(lateness, e.set.latenessAt(at)).Milliseconds() > at
+}
+
+// past says whether what happened at a time (Unix ns) is too late even for the largest lateness. Then all that happened before it is, too.
+func (e *Engine) past(at, clock int64) bool {
+	ms := floorDiv(at, int64(time.Millisecond))
+	return clock-e.set.latenessAt(ms).Milliseconds() > ms
+}
+
+// firstOpenDay is the set's, which looks at every campaign, remembered until one closes.
+func (e *Engine) firstOpenDay(clock int64) Day {
+	if o := &e.open; o.set != e.set || clock < o.from || clock >= o.until {
+		first, until := e.set.firstOpenDay(clock)
+		*o = openDays{e.set, clock, until, first}
+	}
+	return e.open.first
 }
 
 // civil reads the user's wall clock at an event, rule T1: the event's zone, else its offset, else the user's zone, else the

@@ -191,15 +191,15 @@ func (l *Ledger) excuse(campaign uint64, dates []Day) {
 
 // forgetExcused drops the dates that no streak can ask for any more: those before the first campaign that is not closed by a clock
 // (Unix ms), and all of a campaign that is.
-func (l *Ledger) forgetExcused(set *Set, clock int64) {
+func (e *Engine) forgetExcused(l *Ledger, clock int64) {
 	if len(l.excused) == 0 {
 		return
 	}
 	l.excused = slices.DeleteFunc(l.excused, func(x excused) bool {
-		c := set.byKey[x.campaign]
+		c := e.set.byKey[x.campaign]
 		return x.campaign != 0 && (c == nil || c.closes(noUnit, 0) <= clock)
 	})
-	first := set.firstOpenDay(clock)
+	first := e.firstOpenDay(clock)
 	for i := range l.excused {
 		l.excused[i].dates = l.excused[i].dates.from(first)
 	}

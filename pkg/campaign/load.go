@@ -224,15 +224,16 @@ func (s *Set) watchesAt(clock int64) bool {
 	return slices.ContainsFunc(s.watching, func(c *Campaign) bool { return clock < c.closes(noUnit, 0) })
 }
 
-// firstOpenDay is the first date on which anything can count in a campaign that is not closed by a clock (Unix ms), in any place.
-func (s *Set) firstOpenDay(clock int64) Day {
-	first := Day(math.MaxInt32)
+// firstOpenDay is the first date on which anything can count in a campaign that is not closed by a clock (Unix ms), in any place, and the clock
+// at which the next campaign closes.
+func (s *Set) firstOpenDay(clock int64) (first Day, until int64) {
+	first, until = Day(math.MaxInt32), never
 	for _, c := range s.campaigns {
-		if c.closes(noUnit, 0) > clock {
-			first = min(first, c.earliestDay(c.Starts))
+		if closes := c.closes(noUnit, 0); closes > clock {
+			first, until = min(first, c.earliestDay(c.Starts)), min(until, closes)
 		}
 	}
-	return first
+	return first, until
 }
 
 func errSameKey(a, b *Campaign) error {

@@ -73,7 +73,7 @@ func TestTheEngineAgreesWithTheModelOnLogs(t *testing.T) {
 	paid, refused := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		draw := drawing{rt}
-		story := model.DrawStory(draw, modelUsers, draw.Between(1, 40, "records"))
+		story := model.DrawStory(draw, modelUsers, draw.Between(1, 150, "records"))
 		entries := story.Entries(7)
 		expected := model.NewLog(story.Campaigns...)
 		for _, e := range entries {
@@ -104,7 +104,14 @@ type writtenLog struct {
 	entries []model.Entry
 }
 
+// at is a record that arrives at once.
 func (l *writtenLog) at(clock, key, kind, data string) {
+	l.t.Helper()
+	l.arrives(clock, clock, key, kind, data)
+}
+
+// arrives is a record of something that happened at a time.
+func (l *writtenLog) arrives(clock, happened, key, kind, data string) {
 	l.t.Helper()
 	at, err := time.Parse(time.RFC3339, clock)
 	if err != nil {
@@ -112,7 +119,7 @@ func (l *writtenLog) at(clock, key, kind, data string) {
 	}
 	n := int64(len(l.entries))
 	l.entries = append(l.entries, model.Entry{Offset: n, Timestamp: at.UnixMilli(), Key: []byte(key), Value: fmt.Appendf(nil,
-		`{"specversion":"1.0","id":"%d","source":"s","type":%q,"time":%q,"data":%s}`, n, kind, clock, data)})
+		`{"specversion":"1.0","id":"%d","source":"s","type":%q,"time":%q,"data":%s}`, n, kind, happened, data)})
 }
 
 func (l *writtenLog) publish(clock string, d Definition) {
@@ -206,10 +213,8 @@ func TestG8WhoIsKnownTooLateForAPeriodHasNoPartInIt(t *testing.T) {
 	l := &writtenLog{t: t}
 	l.publish("2026-03-01T00:00:00Z", definition("c", 1, "ends: 2026-03-04T05:00:00Z\nlateness: 48h\nrepeat: always\ngoal: {none: claim, per: day}"))
 	l.publish("2026-03-01T00:00:00Z", definition("late", 1, "lateness: 20 days"))
-	l.at("2026-03-05T22:00:00Z", "u", "login", "{}") // after the end of c
-	n := len(l.entries)
-	l.at("2026-03-06T02:00:00Z", "u", "login", "{}")
-	l.entries[n].Value = []byte(`{"specversion":"1.0","id":"2","source":"s","type":"login","time":"2026-03-01T22:00:00Z"}`) // 2 March closed at noon
+	l.at("2026-03-05T22:00:00Z", "u", "login", "{}")                              // after the end of c
+	l.arrives("2026-03-06T02:00:00Z", "2026-03-01T22:00:00Z", "u", "login", "{}") // 2 March closed at noon
 	l.at("2026-03-10T00:00:00Z", ControlKey, TypeTick, "null")
 	rewards, _ := playLog(t, l.entries)
 	var got []string
@@ -218,5 +223,58 @@ func TestG8WhoIsKnownTooLateForAPeriodHasNoPartInIt(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"2026-03-03", "2026-03-04"}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What is told late of an earlier time does not hold beyond what was told of a later one, long ago and of the zone that the user had anyway.
+func TestC1AnOlderZoneDoesNotOvertakeANewerOne(t *testing.T) {
+	l := &writtenLog{t: t}
+	l.publish("2026-03-01T00:00:00Z", definition("c", 1, "lateness: 48h\nrepeat: always\ngoal: {count: 1, of: hit, per: day}"))
+	l.at("2026-03-01T10:00:00Z", "u", "stampede.profile", `{"timezone":"Asia/Tokyo"}`)
+	l.at("2026-03-05T10:00:00Z", "u", "stampede.profile", `{"timezone":"Asia/Tokyo"}`) // once, this was forgotten as no news
+	l.at("2026-03-08T01:00:00Z", "u", "hit", "{}")
+	l.arrives("2026-03-08T12:00:00Z", "2026-03-03T10:00:00Z", "u", "stampede.profile", `{"timezone":"America/Los_Angeles"}`)
+	l.at("2026-03-08T16:00:00Z", "u", "hit", "{}") // 9 March in Tokyo
+	rewards, _ := playLog(t, l.entries)
+	var got []string
+	for _, r := range rewards {
+		got = append(got, r.Cycle)
+	}
+	if diff := cmp.Diff([]string{"2026-03-08", "2026-03-09"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A date that a change of zone made too short can't be missed. What that is worth is paid with the record that tells of the zone.
+func TestG6AChangeOfZonePaysAtOnce(t *testing.T) {
+	l := &writtenLog{t: t}
+	l.publish("2026-05-01T00:00:00Z", definition("c", 1, "goal: {streak: 2, of: hit}"))
+	l.at("2026-05-01T00:00:00Z", "u", "stampede.profile", `{"timezone":"America/Los_Angeles"}`)
+	l.at("2026-05-05T04:00:00Z", "u", "hit", "{}") // 4 May
+	l.at("2026-05-06T12:00:00+09:00", "u", "hit", "{}")
+	l.arrives("2026-05-06T04:00:00Z", "2026-05-05T15:00:00Z", "u", "stampede.profile", `{"timezone":"Asia/Tokyo"}`)
+	l.at("2026-05-06T05:00:00Z", "u", "hit", "{}") // this once had to come
+	rewards, _ := playLog(t, l.entries)
+	if len(rewards) != 1 || rewards[0].Offset != 4 || rewards[0].Events != 2 {
+		t.Errorf("got %v, wanted one reward for two events because of record 4", rewards)
+	}
+}
+
+// A zone that is told too late shortens no date either, where a newer one was told for a time that is too late as well.
+func TestC1AnOlderZoneThatIsTooLateChangesNothing(t *testing.T) {
+	for _, c := range []struct {
+		told string // when
+		want int
+	}{{"2026-05-28T00:00:00Z", 1}, {"2026-05-28T00:00:01Z", 0}} {
+		l := &writtenLog{t: t}
+		l.publish("2026-05-01T00:00:00Z", definition("c", 1, "lateness: 480h\ngoal: {streak: 2, of: hit}"))
+		l.at("2026-05-01T00:00:00Z", "u", "stampede.profile", `{"timezone":"America/Los_Angeles"}`)
+		l.at("2026-05-05T04:00:00Z", "u", "hit", "{}") // 4 May
+		l.at("2026-05-06T12:00:00+09:00", "u", "hit", "{}")
+		l.at("2026-05-08T00:00:00Z", "u", "stampede.profile", `{"timezone":"America/Los_Angeles"}`)
+		l.arrives(c.told, "2026-05-05T15:00:00Z", "u", "stampede.profile", `{"timezone":"Asia/Tokyo"}`)
+		if rewards, _ := playLog(t, l.entries); len(rewards) != c.want {
+			t.Errorf("told at %s: %d rewards, wanted %d", c.told, len(rewards), c.want)
+		}
 	}
 }

@@ -77,20 +77,34 @@ func (p *profile) forget(horizon int64) {
 	}
 }
 
-// forgetZones does so for zones, which streaks ask for as well, back to the first date of a campaign. A zone told again is no change; it is
-// dropped once nothing can come between.
+// hasOldZones says whether forgetZones may find any, which costs a look at the campaigns.
+func (p *profile) hasOldZones(horizon int64) bool {
+	return len(p.zones) > 1 && p.zones[1].at <= horizon
+}
+
+// forgetZones drops the zones that no event in time can see any more and no streak asks for, back to the first date of a campaign.
 func (p *profile) forgetZones(horizon int64, first Day) {
-	for i := len(p.zones) - 1; i > 0; i-- {
-		if p.zones[i].at <= horizon && p.zones[i].zone == p.zones[i-1].zone {
-			p.zones = slices.Delete(p.zones, i, i+1)
-		}
-	}
 	const widest = 3 // days from a date's midnight in UTC within which the date lies, wherever one is
 	old := 0
 	for old+1 < len(p.zones) && p.zones[old+1].at <= min(horizon, msToNs(int64(first-widest)*dayMs)) {
 		old++
 	}
 	p.zones = slices.Delete(p.zones, 0, old)
+}
+
+// forgetRepeats drops a zone told again, which is no change, once nothing can come between: when a newer one is past. The newest that is past
+// stays, as it overtakes what is told later of an earlier time.
+func (p *profile) forgetRepeats(past func(at int64) bool) {
+	for i := len(p.zones) - 2; i > 0; i-- {
+		if p.zones[i].zone == p.zones[i-1].zone && past(p.zones[i+1].at) {
+			p.zones = slices.Delete(p.zones, i, i+1)
+		}
+	}
+}
+
+// overtaken says whether a newer zone than one of an instant is past.
+func (p *profile) overtaken(at int64, past func(at int64) bool) bool {
+	return slices.ContainsFunc(p.zones, func(c zoneChange) bool { return c.at > at && past(c.at) })
 }
 
 // appendAttributes writes the attributes in force at an instant as one JSON object.
