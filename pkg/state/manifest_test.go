@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -11,12 +12,15 @@ import (
 // cutFS remembers what a power cut at each of its operations on names would leave.
 type cutFS struct {
 	vfs.FS
+	mu     sync.Mutex // Pebble works on files in the background, too
 	random *rand.Rand
 	cuts   []*vfs.MemFS
 	where  []string
 }
 
 func (fs *cutFS) cut(what string) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
 	fs.cuts = append(fs.cuts, fs.FS.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: fs.random}))
 	fs.where = append(fs.where, what)
 }
