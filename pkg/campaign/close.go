@@ -133,7 +133,7 @@ func (e *Engine) closePeriods(l *Ledger, c *Campaign, p *progress, user string, 
 		}
 		e.failPeriod(c, p, &p.buckets[j], user, may)
 		p.buckets = slices.Delete(p.buckets, j, j+1)
-		if next := of + 1; c.goal.watches && !p.done(c) && c.goal.per != noUnit && next <= c.lastPeriod() {
+		if next := max(of+1, c.firstPeriod()); c.goal.watches && !p.done(c) && c.goal.per != noUnit && next <= c.lastPeriod() {
 			p.bucket(next) // whoever was known for this one is known for the next
 		}
 	}
@@ -247,7 +247,7 @@ func (c *Campaign) watchedFrom(known, clock int64) period {
 	if per == noUnit {
 		return 0
 	}
-	of := max(per.of(c.zone.at(c.Starts).day), per.of(c.earliestDay(msToNs(known))), per.of(c.earliestDay(msToNs(clock-c.Late.Milliseconds()))))
+	of := max(c.firstPeriod(), per.of(c.earliestDay(msToNs(known))), per.of(c.earliestDay(msToNs(clock-c.Late.Milliseconds()))))
 	for c.closes(per, of) <= clock { // an end of the campaign within the period can have closed it
 		of++
 		if of > c.lastPeriod() {
@@ -256,6 +256,9 @@ func (c *Campaign) watchedFrom(known, clock int64) period {
 	}
 	return of
 }
+
+// firstPeriod is the period of the goal's `per` in which the campaign starts, where it is.
+func (c *Campaign) firstPeriod() period { return c.goal.per.of(c.zone.at(c.Starts).day) }
 
 // lastPeriod is the period of the goal's `per` in which the campaign ends.
 func (c *Campaign) lastPeriod() period {

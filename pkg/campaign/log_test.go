@@ -278,3 +278,22 @@ func TestC1AnOlderZoneThatIsTooLateChangesNothing(t *testing.T) {
 		}
 	}
 }
+
+// The first period that pays for nothing is the one in which the campaign starts where it is, for every user. Whoever was behind it, and did something on an
+// earlier date, was once paid for the dates between.
+func TestG8TheFirstPeriodIsTheSameForAll(t *testing.T) {
+	l := &writtenLog{t: t}
+	l.publish("2026-03-01T00:00:00Z", Definition{Language: Language, Source: `{campaign: c, version: 1, starts: "2026-03-03T10:00:00Z", timezone: Etc/GMT-14,
+lateness: 0s, repeat: always, goal: {none: claim, per: day}, reward: {kind: points}}`})
+	l.at("2026-03-03T10:30:00Z", "u", "login", "{}")
+	l.arrives("2026-03-03T10:30:00Z", "2026-03-02T22:30:00-12:00", "v", "claim", "{}")
+	l.at("2026-03-05T12:00:00Z", ControlKey, TypeTick, "null")
+	rewards, _ := playLog(t, l.entries)
+	var got []string
+	for _, r := range rewards {
+		got = append(got, r.User+" "+r.Cycle)
+	}
+	if diff := cmp.Diff([]string{"u 2026-03-04", "v 2026-03-04"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
