@@ -297,3 +297,27 @@ lateness: 0s, repeat: always, goal: {none: claim, per: day}, reward: {kind: poin
 		t.Error(diff)
 	}
 }
+
+// A campaign is withdrawn at the instant of a sequence's last event, or before the time that its sender gave it: that is outside, and the sequence is not
+// paid, whenever somebody looks. It once was, where nobody had looked when the campaign closed.
+func TestT3ASequenceThatEndsAtAWithdrawalIsOutside(t *testing.T) {
+	for _, c := range []struct {
+		last string
+		want int
+	}{{"2026-03-03T17:29:59.999Z", 1}, {"2026-03-03T17:30:00Z", 0}, {"2026-03-03T17:34:00Z", 0}} {
+		for _, looked := range []bool{false, true} {
+			l := &writtenLog{t: t}
+			l.publish("2026-03-01T00:00:00Z", definition("c", 1, "lateness: 90m\ngoal: {sequence: [{of: hit}, {of: hit}], without: {of: miss}}"))
+			l.at("2026-03-03T12:00:00Z", "u", "hit", "{}")
+			l.arrives("2026-03-03T17:30:00Z", c.last, "u", "hit", "{}")
+			l.at("2026-03-03T17:30:00Z", ControlKey, TypeWithdrawn, `{"campaign":"c"}`)
+			if looked {
+				l.at("2026-03-03T18:00:00Z", "u", "stampede.profile", "{}")
+			}
+			l.at("2026-03-05T00:00:00Z", ControlKey, TypeTick, "null")
+			if rewards, _ := playLog(t, l.entries); len(rewards) != c.want {
+				t.Errorf("last at %s, looked at before: %t: %d rewards, wanted %d", c.last, looked, len(rewards), c.want)
+			}
+		}
+	}
+}
