@@ -75,6 +75,7 @@ func (l *Log) change(s *standing) {
 	l.inForce[c.ID] = s
 	for _, u := range l.users {
 		u.in[c.ID].c = c
+		u.in[c.ID].over = c.closed("", 0, l.clock) // with its withdrawal, where there is no lateness
 	}
 }
 

@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -319,5 +320,33 @@ func TestT3ASequenceThatEndsAtAWithdrawalIsOutside(t *testing.T) {
 				t.Errorf("last at %s, looked at before: %t: %d rewards, wanted %d", c.last, looked, len(rewards), c.want)
 			}
 		}
+	}
+}
+
+// Without a lateness, a campaign is closed with its withdrawal. Nothing that comes at the same clock changes anything in it, and the model says so: it once
+// looked for a period that is not closed for ever.
+func TestT4AWithdrawalClosesACampaignThatWaitsForNothing(t *testing.T) {
+	var c *model.Campaign
+	for seed := uint64(0); c == nil || !c.EachPeriodPays() || c.Late > 0 || !c.OptIn || c.Goal.Waits(); seed++ {
+		c = model.DrawCampaign(model.Rand(rand.New(rand.NewPCG(seed, 0))), "c")
+	}
+	l := &writtenLog{t: t}
+	control := func(value []byte) {
+		l.entries = append(l.entries, model.Entry{Offset: int64(len(l.entries)), Timestamp: model.Start.UnixMilli(), Key: []byte(model.ControlKey), Value: value})
+	}
+	clock := model.Start.Format(time.RFC3339)
+	control(c.Published())
+	l.at(clock, "u", "stampede.enrolled", `{"campaign":"c"}`)
+	control(c.Withdrawn())
+	l.at(clock, "u", "stampede.withdrawn", `{"campaign":"c"}`)
+	expected := model.NewLog(c)
+	for _, e := range l.entries {
+		if err := expected.Read(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rewards, letters := playLog(t, l.entries)
+	if len(rewards)+len(letters)+len(expected.Rewards())+len(expected.Letters()) > 0 {
+		t.Errorf("engine: %v, %v; model: %v, %v", rewards, letters, expected.Rewards(), expected.Letters())
 	}
 }
