@@ -4,7 +4,6 @@ package sim
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/stampede-rewards/stampede/internal/kafka/wiretap"
 )
 
 // What a process says and asks tells which of its rare paths it has taken.
@@ -174,26 +175,21 @@ func (l *life) said(message string, with map[string]string) {
 }
 
 // requested adds a request to the story.
-func (l *life) requested(key kmsg.Key, version int16, frame []byte) {
-	switch key {
+func (l *life) requested(r wiretap.Request, frame []byte) {
+	switch r.Key {
 	case kmsg.TxnOffsetCommit:
-		l.world.trace(l.name(), "asks "+key.Name()+l.offsets(version, frame))
+		l.world.trace(l.name(), "asks "+r.Key.Name()+l.offsets(r, frame))
 	case kmsg.EndTxn, kmsg.InitProducerID, kmsg.JoinGroup, kmsg.LeaveGroup:
-		l.world.trace(l.name(), "asks "+key.Name())
+		l.world.trace(l.name(), "asks "+r.Key.Name())
 	default:
 	}
 }
 
 // offsets are what a commit of offsets says: a cycle.
-func (l *life) offsets(version int16, frame []byte) string {
+func (l *life) offsets(r wiretap.Request, frame []byte) string {
 	asked := kmsg.NewPtrTxnOffsetCommitRequest()
-	asked.Version = version
-	body := frame[14+binary.BigEndian.Uint16(frame[12:]):]
-	if asked.IsFlexible() {
-		body = body[1:] // no tags in the header
-	}
-	if err := asked.ReadFrom(body); err != nil {
-		l.world.violated("world", fmt.Errorf("request %s: %w", kmsg.TxnOffsetCommit.Name(), err))
+	if err := wiretap.ReadRequest(r, frame, asked); err != nil {
+		l.world.violated("world", fmt.Errorf("request %s: %w", r.Key.Name(), err))
 		return ""
 	}
 	var b strings.Builder
@@ -209,29 +205,28 @@ func (l *life) offsets(version int16, frame []byte) string {
 }
 
 // answered looks at an answer that arrives.
-func (l *life) answered(r request, frame []byte) {
-	switch r.key {
+func (l *life) answered(r wiretap.Request, frame []byte) {
+	switch r.Key {
 	case kmsg.TxnOffsetCommit, kmsg.EndTxn, kmsg.InitProducerID, kmsg.Heartbeat, kmsg.AddOffsetsToTxn:
 	default:
 		return
 	}
-	answer := r.key.Response()
-	answer.SetVersion(r.version)
-	if err := answer.ReadFrom(frame[answerHeader(answer):]); err != nil {
-		l.world.violated("world", fmt.Errorf("answer to %s: %w", r.key.Name(), err))
+	answer, err := wiretap.ReadAnswer(r, frame)
+	if err != nil {
+		l.world.violated("world", fmt.Errorf("answer to %s: %w", r.Key.Name(), err))
 		return
 	}
 	code := errorOf(answer)
-	if r.key == kmsg.InitProducerID && code == 0 {
+	if r.Key == kmsg.InitProducerID && code == 0 {
 		l.settled.Store(true)
 	}
-	if r.key == kmsg.Heartbeat && code == 0 {
+	if r.Key == kmsg.Heartbeat && code == 0 {
 		return
 	}
-	err := kerr.ErrorForCode(code)
-	l.world.trace(l.name(), fmt.Sprintf("%s answered %v", r.key.Name(), err))
+	err = kerr.ErrorForCode(code)
+	l.world.trace(l.name(), fmt.Sprintf("%s answered %v", r.Key.Name(), err))
 	switch {
-	case r.key == kmsg.Heartbeat:
+	case r.Key == kmsg.Heartbeat:
 	case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.FencedInstanceID):
 		l.world.cover(refusedByGroup)
 	case errors.Is(err, kerr.InvalidProducerEpoch), errors.Is(err, kerr.ProducerFenced):

@@ -128,6 +128,11 @@ func (f *Fault) strikesBefore() bool {
 	return f.Kind == CrashBefore || f.Kind == Remove || f.Kind == Evict || f.Kind == Drop
 }
 
+// strikesAfter says whether a fault strikes when the broker has done what was asked.
+func (f *Fault) strikesAfter() bool {
+	return f.Kind == CrashAfter || f.Kind == Lose || f.Kind == Unknown || f.Kind == Late
+}
+
 // asked are the requests of a processor at which faults strike, in the order in which a life makes them.
 var asked = []kmsg.Key{
 	kmsg.FindCoordinator, kmsg.InitProducerID, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.OffsetFetch, kmsg.ListOffsets, kmsg.Fetch,
@@ -165,12 +170,6 @@ var rejections = map[kmsg.Key][]*kerr.Error{
 // atRequest are the kinds that strike at a request.
 var atRequest = []Kind{CrashBefore, CrashAfter, Drop, Lose, Late, Reject}
 
-// anywhere are the others, each once.
-var anywhere = []Kind{
-	Kill, Stop, LoseStore, OldStore, AheadStore, Remove, Evict, Unknown, Cut, BlackHole, Pause,
-	MoveLeaders, MoveCoordinators, Compact, DiskFull, DiskSlow, ClockJump, Poison, Publish,
-}
-
 // points are all faults that there are, but for their details. The first fault of each scenario is the next of them, so that a run of a few
 // hundred seeds has all of them.
 var points = func() (points []Fault) {
@@ -182,8 +181,10 @@ var points = func() (points []Fault) {
 	for _, op := range slices.Compact(slices.Clone(diskOps)) {
 		points = append(points, Fault{Kind: CrashAtDisk, Disk: op})
 	}
-	for _, k := range anywhere {
-		points = append(points, Fault{Kind: k, Request: kmsg.EndTxn})
+	for _, k := range shares {
+		if k.kind != CrashAtDisk && !slices.Contains(atRequest, k.kind) {
+			points = append(points, Fault{Kind: k.kind, Request: kmsg.EndTxn})
+		}
 	}
 	return points
 }()

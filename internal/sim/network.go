@@ -4,9 +4,7 @@ package sim
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"io"
 	"maps"
 	"net"
 	"strconv"
@@ -15,6 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/stampede-rewards/stampede/internal/kafka/wiretap"
 )
 
 // network is the network as one life of a process sees it: it knows which request each answer is to, and faults strike at either.
@@ -61,7 +61,7 @@ func (n *network) dial(ctx context.Context, network, address string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: inner, network: n, node: node, asked: map[int32]request{}}
+	c := newConn(n, node, inner)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.gone {
@@ -133,42 +133,31 @@ func (n *network) die() {
 	n.sever(-1)
 }
 
-// request is one whose answer is awaited.
-type request struct {
-	key     kmsg.Key
-	version int16
-}
-
-// conn is a connection to a broker. The client writes each request whole.
+// conn is a connection to a broker.
 type conn struct {
-	net.Conn
+	*wiretap.Tap
 	network *network
 	node    int32
-
-	mu    sync.Mutex
-	asked map[int32]request // by correlation id
-
-	frame []byte // what of an answer was not read yet
 }
 
-// Write passes a request on.
-func (c *conn) Write(b []byte) (int, error) {
+func newConn(n *network, node int32, inner net.Conn) *conn {
+	c := &conn{network: n, node: node}
+	c.Tap = &wiretap.Tap{Conn: inner, Asked: c.asked, Answered: c.answered}
+	return c
+}
+
+// asked lets faults strike at a request that is about to be sent.
+func (c *conn) asked(r wiretap.Request, frame []byte) error {
 	if err := c.network.pass(c.node); err != nil {
-		return 0, err
+		return err
 	}
 	l := c.network.life
 	l.disk.wait()
-	key, version := kmsg.Key(binary.BigEndian.Uint16(b[4:])), int16(binary.BigEndian.Uint16(b[6:])) //nolint:gosec // Kafka's own types
-	l.requested(key, version, b)
-	if f := l.process.strike(func(f *Fault) bool { return f.strikesBefore() && f.Request == key }); f != nil {
-		if err := c.before(f); err != nil {
-			return 0, errors.Join(err, c.Close())
-		}
+	l.requested(r, frame)
+	if f := l.process.strike(func(f *Fault) bool { return f.strikesBefore() && f.Request == r.Key }); f != nil {
+		return c.before(f)
 	}
-	c.mu.Lock()
-	c.asked[int32(binary.BigEndian.Uint32(b[8:]))] = request{key, version} //nolint:gosec // the same
-	c.mu.Unlock()
-	return c.Conn.Write(b)
+	return nil
 }
 
 // before lets a fault strike before a request is sent. An error means that it is not sent.
@@ -188,81 +177,33 @@ func (c *conn) before(f *Fault) error {
 	return errCut
 }
 
-// Read gives an answer out when all of it is there.
-func (c *conn) Read(b []byte) (int, error) {
-	if len(c.frame) == 0 {
-		size := make([]byte, 4)
-		if _, err := io.ReadFull(c.Conn, size); err != nil {
-			return 0, err
-		}
-		c.frame = append(size, make([]byte, binary.BigEndian.Uint32(size))...)
-		if _, err := io.ReadFull(c.Conn, c.frame[4:]); err != nil {
-			return 0, err
-		}
-		if err := c.answered(); err != nil {
-			return 0, errors.Join(err, c.Close())
-		}
-	}
-	n := copy(b, c.frame)
-	c.frame = c.frame[n:]
-	return n, nil
-}
-
 // answered lets faults strike at an answer that has come: the broker has done what was asked.
-func (c *conn) answered() error {
-	c.mu.Lock()
-	correlation := int32(binary.BigEndian.Uint32(c.frame[4:])) //nolint:gosec // Kafka's own type
-	r, ok := c.asked[correlation]
-	delete(c.asked, correlation)
-	c.mu.Unlock()
-	if !ok {
-		return nil
-	}
+func (c *conn) answered(r wiretap.Request, frame []byte) ([]byte, error) {
 	l := c.network.life
-	f := l.process.strike(func(f *Fault) bool {
-		return (f.Kind == CrashAfter || f.Kind == Lose || f.Kind == Unknown || f.Kind == Late) && f.Request == r.key
-	})
-	switch {
-	case f == nil:
-	case f.Kind == CrashAfter:
-		l.crash(f)
-		return errCut
-	case f.Kind == Lose:
-		return errCut
-	case f.Kind == Late:
-		time.Sleep(f.For)
-	case f.Kind == Unknown:
-		if err := c.saysNothing(r); err != nil {
-			return err
+	f := l.process.strike(func(f *Fault) bool { return f.strikesAfter() && f.Request == r.Key })
+	if f != nil {
+		switch f.Kind {
+		case CrashAfter:
+			l.crash(f)
+			return nil, errCut
+		case Lose:
+			return nil, errCut
+		case Late:
+			time.Sleep(f.For)
+		default: // Unknown
+			answer, err := wiretap.ReadAnswer(r, frame)
+			if err != nil {
+				return nil, err
+			}
+			answer.(*kmsg.EndTxnResponse).ErrorCode = kerr.UnknownServerError.Code
+			frame = wiretap.Replace(frame, answer)
 		}
 	}
 	if err := c.network.pass(c.node); err != nil {
-		return err
+		return nil, err
 	}
-	l.answered(r, c.frame)
-	return nil
-}
-
-// saysNothing replaces the answer to an EndTxn by UNKNOWN_SERVER_ERROR.
-func (c *conn) saysNothing(r request) error {
-	answer := kmsg.NewPtrEndTxnResponse()
-	answer.Version = r.version
-	header := answerHeader(answer)
-	if err := answer.ReadFrom(c.frame[header:]); err != nil {
-		return err
-	}
-	answer.ErrorCode = kerr.UnknownServerError.Code
-	c.frame = answer.AppendTo(c.frame[:header:header])
-	binary.BigEndian.PutUint32(c.frame, uint32(len(c.frame)-4)) //nolint:gosec // small
-	return nil
-}
-
-// answerHeader is how many bytes come before an answer: its size, its correlation id, and no tags.
-func answerHeader(answer kmsg.Response) int {
-	if answer.IsFlexible() {
-		return 9
-	}
-	return 8
+	l.answered(r, frame)
+	return frame, nil
 }
 
 // Close forgets the connection.

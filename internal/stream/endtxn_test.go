@@ -2,17 +2,15 @@ package stream_test
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/stampede-rewards/stampede/internal/kafka/wiretap"
 	"github.com/stampede-rewards/stampede/internal/stream"
 )
 
@@ -40,89 +38,42 @@ func (l *liar) dial(ctx context.Context, network, address string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	return &lyingConn{Conn: inner, liar: l, commits: map[int32]int16{}}, nil
+	commits := false // the EndTxn whose answer is awaited; there is one at a time
+	return &wiretap.Tap{
+		Conn: inner,
+		Asked: func(r wiretap.Request, frame []byte) error {
+			if r.Key != kmsg.EndTxn {
+				return nil
+			}
+			request := kmsg.NewPtrEndTxnRequest()
+			err := wiretap.ReadRequest(r, frame, request)
+			commits = request.Commit
+			return err
+		},
+		Answered: func(r wiretap.Request, frame []byte) ([]byte, error) {
+			if r.Key != kmsg.EndTxn || !commits {
+				return frame, nil
+			}
+			return l.spoil(r, frame)
+		},
+	}, nil
 }
 
-type lyingConn struct {
-	net.Conn
-	liar *liar
-
-	mu      sync.Mutex
-	commits map[int32]int16 // version by correlation id, of an EndTxn whose answer is awaited
-
-	frame []byte // what of an answer was not read yet
-}
-
-// Write looks at a request: the client writes each whole.
-func (c *lyingConn) Write(b []byte) (int, error) {
-	if len(b) > 14 && binary.BigEndian.Uint16(b[4:]) == uint16(kmsg.EndTxn) {
-		request := kmsg.NewPtrEndTxnRequest()
-		request.Version = int16(binary.BigEndian.Uint16(b[6:])) //nolint:gosec // Kafka's own type
-		body := b[14+binary.BigEndian.Uint16(b[12:]):]
-		if request.IsFlexible() {
-			body = body[1:] // no tags in the header
-		}
-		if err := request.ReadFrom(body); err != nil {
-			return 0, err
-		}
-		if request.Commit {
-			c.mu.Lock()
-			c.commits[int32(binary.BigEndian.Uint32(b[8:]))] = request.Version //nolint:gosec // the same
-			c.mu.Unlock()
-		}
+func (l *liar) spoil(r wiretap.Request, frame []byte) ([]byte, error) {
+	read, err := wiretap.ReadAnswer(r, frame)
+	if err != nil {
+		return nil, err
 	}
-	return c.Conn.Write(b)
-}
-
-// Read gives an answer out when all of it is there.
-func (c *lyingConn) Read(b []byte) (int, error) {
-	if len(c.frame) == 0 {
-		size := make([]byte, 4)
-		if _, err := io.ReadFull(c.Conn, size); err != nil {
-			return 0, err
-		}
-		c.frame = append(size, make([]byte, binary.BigEndian.Uint32(size))...)
-		if _, err := io.ReadFull(c.Conn, c.frame[4:]); err != nil {
-			return 0, err
-		}
-		if err := c.spoil(); err != nil {
-			return 0, err
-		}
+	answer := read.(*kmsg.EndTxnResponse)
+	if answer.ErrorCode != 0 || l.commits.Add(1)%l.nth != 0 {
+		return frame, nil
 	}
-	n := copy(b, c.frame)
-	c.frame = c.frame[n:]
-	return n, nil
-}
-
-func (c *lyingConn) spoil() error {
-	c.mu.Lock()
-	correlation := int32(binary.BigEndian.Uint32(c.frame[4:])) //nolint:gosec // Kafka's own type
-	version, ok := c.commits[correlation]
-	delete(c.commits, correlation)
-	c.mu.Unlock()
-	if !ok {
-		return nil
-	}
-	answer := kmsg.NewPtrEndTxnResponse()
-	answer.Version = version
-	header := 8
-	if answer.IsFlexible() {
-		header++
-	}
-	if err := answer.ReadFrom(c.frame[header:]); err != nil {
-		return err
-	}
-	if answer.ErrorCode != 0 || c.liar.commits.Add(1)%c.liar.nth != 0 {
-		return nil
-	}
-	c.liar.spoiled.Add(1)
-	if c.liar.fault == cut {
-		return errors.Join(io.ErrUnexpectedEOF, c.Close())
+	l.spoiled.Add(1)
+	if l.fault == cut {
+		return nil, io.ErrUnexpectedEOF
 	}
 	answer.ErrorCode = kerr.UnknownServerError.Code
-	c.frame = answer.AppendTo(c.frame[:header:header])
-	binary.BigEndian.PutUint32(c.frame, uint32(len(c.frame)-4)) //nolint:gosec // small
-	return nil
+	return wiretap.Replace(frame, answer), nil
 }
 
 func TestAnOutcomeThatIsNotToldIsFoundOut(t *testing.T) {
