@@ -72,7 +72,7 @@ var mutants = []mutant{
 
 	{
 		name: "the newest journal entry is taken without asking", file: "internal/stream/open.go",
-		old: "case named != nil && newest.Transaction == named.transaction:", new: "case named != nil:",
+		old: "case named != nil && newest.Transaction == named.Transaction:", new: "case named != nil:",
 	},
 	{
 		name: "the journal is not deleted at a checkpoint", file: "pkg/state/journal.go",
@@ -99,7 +99,7 @@ var mutants = []mutant{
 	{
 		name: "the position record comes first", file: "internal/stream/cycle.go",
 		old: "\tfor _, p := range touched {\n\t\tfor _, r := range p.outputs {\n",
-		new: "\tfor _, p := range touched {\n\t\tproduce(s.records.position(p.number, positionRecord{pointOf(p.next), p.next.Clock, s.topics.Events.ID}))\n\t\tfor _, r := range p.outputs {\n",
+		new: "\tfor _, p := range touched {\n\t\tproduce(s.records.position(p.number, PositionRecord{p.next.Input, p.next.Step, p.next.Clock, s.topics.Events.ID}))\n\t\tfor _, r := range p.outputs {\n",
 	},
 	{
 		name: "rewards are produced beside the transaction", file: "internal/stream/cycle.go",
@@ -128,7 +128,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "offsets say no step", file: "internal/stream/cycle.go",
-		old: "commitMetadata{transaction, p.next.Step, p.next.Clock}", new: "commitMetadata{transaction, 0, p.next.Clock}",
+		old: "Commit{transaction, p.next.Step, p.next.Clock}", new: "Commit{transaction, 0, p.next.Clock}",
 	},
 	{
 		name: "an event that is sent twice counts twice", file: "pkg/campaign/seen.go",

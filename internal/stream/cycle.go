@@ -206,7 +206,7 @@ func (s *session) transact(ctx context.Context, transaction state.TransactionID,
 		for _, c := range p.told {
 			produce(s.records.ledger(p.number, c.Name, c.Value))
 		}
-		end := s.records.position(p.number, positionRecord{pointOf(p.next), p.next.Clock, s.topics.Events.ID})
+		end := s.records.position(p.number, PositionRecord{p.next.Input, p.next.Step, p.next.Clock, s.topics.Events.ID})
 		ends = append(ends, end)
 		produce(end) // last (S4)
 	}
@@ -245,7 +245,7 @@ func (s *session) nameTransaction(transaction state.TransactionID) func(*kmsg.Tx
 				if p == nil || !p.touched() || c.Offset != p.next.Input && !p.held {
 					return fmt.Errorf("BUG: the client would commit events/%d@%d, which is not what was prepared", c.Partition, c.Offset)
 				}
-				metadata := commitMetadata{transaction, p.next.Step, p.next.Clock}.String()
+				metadata := Commit{transaction, p.next.Step, p.next.Clock}.String()
 				c.Offset, c.Metadata = p.next.Input, &metadata
 				offsets++
 			}

@@ -79,20 +79,20 @@ func (o *opener) open(ctx context.Context, n int32, c committed) (state.Position
 			return state.Position{}, err
 		}
 	}
-	if named != nil && position.Clock != named.clock {
+	if named != nil && position.Clock != named.Clock {
 		return state.Position{}, &RefusedError{n, fmt.Sprintf("the changelog says that the clock at offset %d was %d and the offset's metadata say %d: "+
-			"topic %s was changed by hand, or belongs to another installation", c.offset, position.Clock, named.clock, o.topics.Changelog.Name)}
+			"topic %s was changed by hand, or belongs to another installation", c.offset, position.Clock, named.Clock, o.topics.Changelog.Name)}
 	}
 	log.Info("partition open", "took", time.Since(began).Round(time.Millisecond))
 	return position, nil
 }
 
 // transaction is what the metadata name; nil if nothing was written, as by kafka-consumer-groups.sh.
-func (c committed) transaction(n int32) (*commitMetadata, error) {
+func (c committed) transaction(n int32) (*Commit, error) {
 	if c.metadata == "" {
 		return nil, nil
 	}
-	named, err := parseMetadata(c.metadata)
+	named, err := ParseCommit(c.metadata)
 	if err != nil {
 		return nil, &RefusedError{n, err.Error() + "; does another program use the same consumer group?"}
 	}
@@ -101,19 +101,19 @@ func (c committed) transaction(n int32) (*commitMetadata, error) {
 
 // target is the point that the group has committed. Where nobody wrote beside the offset which one that is, it is the last one of that
 // offset that the changelog knows.
-func (o *opener) target(ctx context.Context, n int32, c committed, named *commitMetadata) (point, error) {
+func (o *opener) target(ctx context.Context, n int32, c committed, named *Commit) (point, error) {
 	if named != nil {
-		return point{c.offset, named.step}, nil
+		return point{c.offset, named.Step}, nil
 	}
 	end, err := o.changelogEnd(ctx, n)
 	if err != nil {
 		return point{}, err
 	}
-	last, found, err := o.lastPosition(ctx, n, end, func(p positionRecord) bool { return p.input == c.offset && p.eventsTopic == o.topics.Events.ID })
+	last, found, err := o.lastPosition(ctx, n, end, func(p PositionRecord) bool { return p.Input == c.offset && p.EventsTopic == o.topics.Events.ID })
 	if err != nil || !found {
 		return point{c.offset, 0}, err
 	}
-	return last.point, nil
+	return last.point(), nil
 }
 
 // begin is for a partition of which the group knows nothing. That is right for a new installation, and wrong if anything was
@@ -124,11 +124,11 @@ func (o *opener) begin(ctx context.Context, n int32) (state.Position, error) {
 	if err != nil {
 		return state.Position{}, err
 	}
-	last, found, err := o.lastPosition(ctx, n, end, func(positionRecord) bool { return true })
+	last, found, err := o.lastPosition(ctx, n, end, func(PositionRecord) bool { return true })
 	if err != nil {
 		return state.Position{}, err
 	}
-	if found && last.eventsTopic != o.topics.Events.ID {
+	if found && last.EventsTopic != o.topics.Events.ID {
 		return state.Position{}, &RefusedError{n, fmt.Sprintf("topic %s was deleted and made anew, and topic %s is of the old one: to begin anew, delete %[2]s too, and restart",
 			o.topics.Events.Name, o.topics.Changelog.Name)}
 	}
@@ -136,7 +136,7 @@ func (o *opener) begin(ctx context.Context, n int32) (state.Position, error) {
 		return state.Position{}, &RefusedError{n, fmt.Sprintf("the group has no committed offset, but by topic %s everything up to offset %d was processed: "+
 			"the group's offsets have expired or were deleted, or another group name was in use. Commit that offset "+
 			"(kafka-consumer-groups.sh --reset-offsets --to-offset %d --topic %s:%d --group GROUP --execute), then restart",
-			o.topics.Changelog.Name, last.input, last.input, o.topics.Events.Name, n)}
+			o.topics.Changelog.Name, last.Input, last.Input, o.topics.Events.Name, n)}
 	}
 	// Of this partition nothing was ever committed. The store may have the one entry that a first cycle prepared.
 	position, _, err := o.store.Position(n)
@@ -162,7 +162,7 @@ func (o *opener) position() state.Position {
 
 // replay brings the ledgers forward by the journal, and returns the position that they are then at. A store that can't be what it
 // should be is dropped, and the position is the one before the first event.
-func (o *opener) replay(n int32, target point, named *commitMetadata, log *slog.Logger) (state.Position, error) {
+func (o *opener) replay(n int32, target point, named *Commit, log *slog.Logger) (state.Position, error) {
 	position, ok, err := o.store.Position(n)
 	if err != nil {
 		return o.quarantine(n, err.Error())
@@ -204,7 +204,7 @@ func (o *opener) replay(n int32, target point, named *commitMetadata, log *slog.
 	became := "none"
 	switch {
 	case newest == nil:
-	case named != nil && newest.Transaction == named.transaction:
+	case named != nil && newest.Transaction == named.Transaction:
 		became = "committed"
 		if err := take(newest); err != nil {
 			return o.quarantine(n, err.Error())

@@ -43,6 +43,6 @@ func (rs records) ledger(partition int32, user string, encoded []byte) *kgo.Reco
 }
 
 // position is the changelog's position record (S4).
-func (rs records) position(partition int32, p positionRecord) *kgo.Record {
+func (rs records) position(partition int32, p PositionRecord) *kgo.Record {
 	return &kgo.Record{Topic: rs.topics.Changelog.Name, Partition: partition, Key: []byte(positionKey), Value: []byte(p.String())}
 }

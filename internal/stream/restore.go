@@ -57,15 +57,15 @@ func (o *opener) restore(ctx context.Context, n int32, target point, from state.
 			}
 			return true, nil
 		}
-		p, err := parsePosition(string(r.Value))
+		p, err := ParsePosition(r)
 		if err != nil {
 			return false, &RefusedError{n, err.Error()}
 		}
-		if p.eventsTopic != o.topics.Events.ID {
+		if p.EventsTopic != o.topics.Events.ID {
 			return true, nil // of an events topic that is gone: the committed offset is not of that one
 		}
-		position.Input, position.Step, position.Clock, position.Changelog = p.input, p.step, p.clock, r.Offset+1
-		found = p.point == target
+		position.Input, position.Step, position.Clock, position.Changelog = p.Input, p.Step, p.Clock, r.Offset+1
+		found = p.point() == target
 		return !found, nil
 	})
 	if err != nil || !found {
@@ -104,13 +104,13 @@ func (o *opener) readChangelog(ctx context.Context, n int32, from, end int64, vi
 }
 
 // lastPosition finds the newest committed position record that is wanted: near the changelog's end, or else anywhere.
-func (o *opener) lastPosition(ctx context.Context, n int32, end int64, wanted func(positionRecord) bool) (last positionRecord, found bool, err error) {
+func (o *opener) lastPosition(ctx context.Context, n int32, end int64, wanted func(PositionRecord) bool) (last PositionRecord, found bool, err error) {
 	for _, from := range []int64{max(0, end-positionTail), 0} {
 		err = o.readChangelog(ctx, n, from, end, func(r *kgo.Record) (bool, error) {
 			if !IsPosition(r) {
 				return true, nil
 			}
-			p, err := parsePosition(string(r.Value))
+			p, err := ParsePosition(r)
 			if err != nil {
 				return false, &RefusedError{n, err.Error()}
 			}
