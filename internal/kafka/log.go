@@ -137,9 +137,12 @@ func (c Connection) ReadCommitted(ctx context.Context, span Span, visit func(*kg
 			switch more, err := c.hasMore(ctx, cl, span, at); {
 			case err == nil && !more:
 				return nil
-			case time.Since(heard) > readStall:
-				return fmt.Errorf("read %s/%d: nothing came for %s at offset %d of %d: a transaction is hanging (kafka-transactions.sh find-hanging), or the broker does not answer (%w)",
-					span.Topic, span.Partition, readStall, at, span.End, err)
+			case time.Since(heard) <= readStall:
+			case err != nil:
+				return fmt.Errorf("read %s/%d: nothing came for %s at offset %d of %d: %w", span.Topic, span.Partition, readStall, at, span.End, err)
+			default:
+				return fmt.Errorf("read %s/%d: nothing came for %s at offset %d of %d: a transaction is hanging (kafka-transactions.sh find-hanging)",
+					span.Topic, span.Partition, readStall, at, span.End)
 			}
 		}
 		for iter := fetches.RecordIter(); !iter.Done(); {

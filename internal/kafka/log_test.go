@@ -14,17 +14,7 @@ import (
 
 // A broker that takes longer than a reader usually waits is not one whose log has ended.
 func TestASlowBrokerIsReadToTheEnd(t *testing.T) {
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer broker.Close()
-	c := kafka.Connection{Brokers: broker.Brokers()}
-	cl := connect(t, c)
-	topics, err := kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Partitions: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	broker, c, cl, topics := onEmbedded(t)
 	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: topics.Changelog.Name, Key: []byte("user"), Value: []byte("ledger")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
@@ -44,17 +34,7 @@ func TestASlowBrokerIsReadToTheEnd(t *testing.T) {
 
 // A log whose last records compaction has taken away ends nevertheless.
 func TestACompactedLogEnds(t *testing.T) {
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer broker.Close()
-	c := kafka.Connection{Brokers: broker.Brokers()}
-	cl := connect(t, c)
-	topics, err := kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Partitions: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	broker, c, cl, topics := onEmbedded(t)
 	for i := range 3 {
 		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: topics.Changelog.Name, Key: []byte("user"), Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
 			t.Fatal(err)
@@ -66,17 +46,7 @@ func TestACompactedLogEnds(t *testing.T) {
 
 // What is in a compacted topic stays there, however old it is.
 func TestTheEmbeddedBrokerKeepsWhatIsCompacted(t *testing.T) {
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer broker.Close()
-	c := kafka.Connection{Brokers: broker.Brokers()}
-	cl := connect(t, c)
-	topics, err := kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Partitions: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	broker, c, cl, topics := onEmbedded(t)
 	for _, topic := range []string{topics.Changelog.Name, topics.Campaigns.Name} {
 		for _, key := range []string{"a", "b"} {
 			r := &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(key), Timestamp: time.Now().Add(-365 * 24 * time.Hour)}
@@ -89,6 +59,23 @@ func TestTheEmbeddedBrokerKeepsWhatIsCompacted(t *testing.T) {
 			t.Errorf("%s: %s", topic, diff)
 		}
 	}
+}
+
+// onEmbedded is a broker of the test's own, with topics of one partition, and a client.
+func onEmbedded(t *testing.T) (*kafka.Embedded, kafka.Connection, *kgo.Client, kafka.TopicsState) {
+	t.Helper()
+	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { broker.Close() })
+	c := kafka.Connection{Brokers: broker.Brokers()}
+	cl := connect(t, c)
+	topics, err := kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return broker, c, cl, topics
 }
 
 func read(t *testing.T, c kafka.Connection, topic string, end int64) (values []string) {
