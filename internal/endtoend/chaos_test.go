@@ -15,7 +15,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/stampede-rewards/stampede/internal/judge"
 	"github.com/stampede-rewards/stampede/internal/kafka/kafkatest"
 )
 
@@ -97,7 +96,7 @@ func TestChaos(t *testing.T) {
 	}
 	t.Logf("make chaos SEED=%d draws the same faults", drawn)
 	c := newChaos(t, drawn)
-	observer, err := judge.Observe(c.Connection, c.Topics.Rewards.Name)
+	observer, err := c.Observe()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,8 +85,12 @@ func Judge(ctx context.Context, c Case) (Verdict, error) {
 	}
 	order := newOrder(c.Topics)
 	findings := []error{ahead, c.compareRewards(ctx, order, expected, committed, &v), c.compareDeadLetters(ctx, order, expected, &v)}
+	ends, err := c.Connection.Ends(ctx, c.Topics.Changelog.Name)
+	if err != nil {
+		return v, err
+	}
 	for n := range c.Topics.Events.Partitions {
-		findings = append(findings, c.compareChangelog(ctx, order, n, expected[n], committed[n].offset, &v))
+		findings = append(findings, c.compareChangelog(ctx, order, kafka.Span{Topic: c.Topics.Changelog.Name, Partition: n, End: ends[n]}, expected[n], committed[n].offset, &v))
 	}
 	findings = append(findings, order.err(), c.compareStores(positions, expected, committed, &v))
 	return v, errors.Join(findings...)
@@ -289,14 +293,11 @@ func (c Case) bySource(ctx context.Context, t kafka.Topic, order *order) (map[in
 }
 
 // compareChangelog folds a partition of the changelog and wants the engine's ledgers, byte for byte.
-func (c Case) compareChangelog(ctx context.Context, order *order, n int32, o *fold, committed int64, v *Verdict) error {
-	ends, err := c.Connection.Ends(ctx, c.Topics.Changelog.Name)
-	if err != nil {
-		return err
-	}
+func (c Case) compareChangelog(ctx context.Context, order *order, log kafka.Span, o *fold, committed int64, v *Verdict) error {
+	n := log.Partition
 	folded := map[string][]byte{}
 	var position *kgo.Record
-	err = c.Connection.ReadCommitted(ctx, kafka.Span{Topic: c.Topics.Changelog.Name, Partition: n, End: ends[n]}, func(r *kgo.Record) (bool, error) {
+	err := c.Connection.ReadCommitted(ctx, log, func(r *kgo.Record) (bool, error) {
 		order.see(r)
 		switch {
 		case stream.IsPosition(r):

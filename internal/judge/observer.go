@@ -9,7 +9,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/stream"
 )
 
@@ -24,7 +23,6 @@ const (
 // all of it against the invariants that must hold at every moment.
 type Observer struct {
 	c     Case
-	group bool // the group's offsets are looked at
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
@@ -42,27 +40,18 @@ type owed struct {
 	since int // answers when it was seen
 }
 
-// Observe begins to read a topic of rewards from its start, and nothing else.
-func Observe(c kafka.Connection, rewards string) (*Observer, error) {
-	return observe(Case{Connection: c, Topics: kafka.TopicsState{Rewards: kafka.Topic{Name: rewards}}}, rewards)
-}
-
 // Observe begins to read rewards and the changelog from their starts, and to ask for the committed offsets. It starts no goroutine that Stop
 // does not end.
 func (c Case) Observe() (*Observer, error) {
-	return observe(c, c.Topics.Rewards.Name, c.Topics.Changelog.Name)
-}
-
-func observe(c Case, topics ...string) (*Observer, error) {
 	cl, err := kgo.NewClient(append(c.Connection.Options(),
-		kgo.ConsumeTopics(topics...),
+		kgo.ConsumeTopics(c.Topics.Rewards.Name, c.Topics.Changelog.Name),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	o := &Observer{c: c, group: c.Group != "", stop: stop, order: newOrder(c.Topics), commits: newCommits(), uncovered: map[int32]owed{}}
+	o := &Observer{c: c, stop: stop, order: newOrder(c.Topics), commits: newCommits(), uncovered: map[int32]owed{}}
 	o.tasks.Go(func() {
 		defer cl.Close()
 		for ctx.Err() == nil {
@@ -71,9 +60,7 @@ func observe(c Case, topics ...string) (*Observer, error) {
 			}
 		}
 	})
-	if o.group {
-		o.tasks.Go(func() { o.poll(ctx) })
-	}
+	o.tasks.Go(func() { o.poll(ctx) })
 	return o, nil
 }
 
@@ -86,7 +73,7 @@ func (o *Observer) see(r *kgo.Record) {
 	if o.firstAt.IsZero() {
 		o.firstAt = time.Now()
 	}
-	if source, cause, err := causeOf(r); err == nil && o.group {
+	if source, cause, err := causeOf(r); err == nil {
 		if _, waits := o.uncovered[source]; !waits {
 			o.uncovered[source] = owed{cause, o.polls}
 		}
