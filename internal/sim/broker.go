@@ -88,10 +88,7 @@ func (w *world) unstick(ctx context.Context) bool {
 	w.cover("broker helped out of a rebalance")
 	w.trace("world", "helps the broker out of a rebalance")
 	for _, p := range w.processes[1:] {
-		p.mu.Lock()
-		l := p.life
-		p.mu.Unlock()
-		l.stop(unstuck)
+		p.newest().stop(unstuck)
 	}
 	return true
 }

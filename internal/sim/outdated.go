@@ -35,10 +35,9 @@ func (w *world) outdated(ctx context.Context, old []*vfs.MemFS) {
 	w.compact()
 	for i, p := range w.processes {
 		p.mu.Lock()
-		l := p.life
 		p.old = old[i]
 		p.mu.Unlock()
-		l.crash(&Fault{Kind: OldStore})
+		p.newest().crash(&Fault{Kind: OldStore})
 	}
 	w.trace("world", "gives everybody the store from before everything closed")
 	time.Sleep(outdatedWait)

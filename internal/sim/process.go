@@ -49,9 +49,16 @@ type armed struct {
 
 func newProcess(w *world, number int) *process {
 	return &process{
-		world: w, number: number, name: fmt.Sprintf("p%d", number), ended: make(chan struct{}),
+		world: w, number: number, name: fmt.Sprintf("p%d", number),
 		random: rand.New(rand.NewPCG(w.Seed, uint64(number))), disk: vfs.NewCrashableMem(), //nolint:gosec // few
 	}
+}
+
+// newest is the newest life, nil before the first.
+func (p *process) newest() *life {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.life
 }
 
 // arm adds a fault that strikes at an occasion.

@@ -8,13 +8,14 @@ import (
 	"maps"
 	"time"
 
-	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
 )
 
-// recreate makes a topic anew and starts the processes again. They can't go on from what they have, so nothing may be issued and no offset
-// committed until somebody has decided.
+// recreate makes a topic anew and starts the processes again. They can't go on from what they have, so they refuse partitions, and nothing may be
+// issued until somebody has decided.
 func (w *world) recreate(ctx context.Context, f *Fault) {
 	name := map[string]string{"events": w.topics.Events.Name, "changelog": w.topics.Changelog.Name}[f.Topic]
 	before, err := w.connection().Ends(ctx, w.topics.Rewards.Name)
@@ -26,7 +27,7 @@ func (w *world) recreate(ctx context.Context, f *Fault) {
 		w.violated("world", err)
 		return
 	}
-	cl, err := w.connection().Client(ctx, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(partitionOf)))
+	cl, err := w.connectUpstream(ctx)
 	if err != nil {
 		w.violated("world", err)
 		return
@@ -43,20 +44,15 @@ func (w *world) recreate(ctx context.Context, f *Fault) {
 	for _, r := range w.load.records {
 		w.produce(&kgo.Record{Topic: topics.Events.Name, Key: []byte(r.User), Value: r.CloudEvent(), Timestamp: r.Clock})
 	}
-	w.ending = make(chan struct{})
 	for _, p := range w.processes {
-		p.ended, p.misled = make(chan struct{}), true
-		go p.run()
+		p.misled = true
 	}
+	w.start()
 	time.Sleep(remadeTime)
 	w.mu.Lock()
 	seen := w.covered[refused]
 	w.mu.Unlock()
-	close(w.ending)
-	for _, p := range w.processes {
-		<-p.ended
-	}
-	w.lives.Wait()
+	w.end()
 	after, err := w.connection().Ends(ctx, w.topics.Rewards.Name)
 	if err != nil {
 		w.violated("world", err)

@@ -31,10 +31,7 @@ func (w *world) schedule(f *Fault, timed *sync.WaitGroup) {
 
 // strike lets a fault happen now.
 func (w *world) strike(f *Fault) {
-	p := w.processes[f.Process]
-	p.mu.Lock()
-	l := p.life
-	p.mu.Unlock()
+	l := w.processes[f.Process].newest()
 	if l == nil {
 		return // it has not begun
 	}

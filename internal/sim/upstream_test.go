@@ -17,22 +17,29 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// brokerInMemory is one in the bubble, and how to connect to it.
+func brokerInMemory(t *testing.T, more ...kfake.Opt) (*kfake.Cluster, []kgo.Opt) {
+	t.Helper()
+	var virtual kfake.VirtualNetwork
+	cluster, err := kfake.NewCluster(append(more, kfake.ListenFn(virtual.Listen), kfake.Ports(1))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	return cluster, slices.Clip([]kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(virtual.DialContext), kgo.DisableClientMetrics()})
+}
+
 // A defect of the broker in memory: a static member that is replaced while it waits for SyncGroup is taken off the count of those that wait for
 // JoinGroup, where it never was. The next rebalance waits for one more than there are, until its timeout; and each JoinGroup sets that timeout
 // anew, so that members who give up and ask again within it wait for ever. The world helps (see unstick). When this test fails the defect is
 // gone, and unstick can go too.
 func TestTheBrokerMiscountsAReplacedMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var virtual kfake.VirtualNetwork
-		cluster, err := kfake.NewCluster(kfake.ListenFn(virtual.Listen), kfake.Ports(1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cluster.Close()
+		_, options := brokerInMemory(t)
 		const timeout = 20 * time.Second
 		join := func(instance, member string) (*kmsg.JoinGroupResponse, time.Duration) {
 			began := time.Now()
-			cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(virtual.DialContext), kgo.DisableClientMetrics())
+			cl, err := kgo.NewClient(options...)
 			if err != nil {
 				t.Error(err)
 				return nil, 0
@@ -50,7 +57,7 @@ func TestTheBrokerMiscountsAReplacedMember(t *testing.T) {
 			return answer, time.Since(began)
 		}
 		sync := func(instance string, joined *kmsg.JoinGroupResponse) {
-			cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(virtual.DialContext), kgo.DisableClientMetrics())
+			cl, err := kgo.NewClient(options...)
 			if err != nil {
 				t.Error(err)
 				return
@@ -85,13 +92,7 @@ func TestTheBrokerMiscountsAReplacedMember(t *testing.T) {
 // one. So the world compacts only where nothing is open and nothing was aborted (see compact).
 func TestTheBrokerHidesWhatFollowsACompactedAbort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var virtual kfake.VirtualNetwork
-		cluster, err := kfake.NewCluster(kfake.ListenFn(virtual.Listen), kfake.Ports(1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cluster.Close()
-		options := []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(virtual.DialContext), kgo.DisableClientMetrics()}
+		cluster, options := brokerInMemory(t)
 		admin, err := kadm.NewOptClient(options...)
 		if err != nil {
 			t.Fatal(err)
@@ -144,12 +145,7 @@ func TestTheBrokerHidesWhatFollowsACompactedAbort(t *testing.T) {
 // others committed meanwhile is processed again. internal/stream looks at the member's id after each rebalance (errForgotten).
 func TestTheClientKeepsThePartitionsOfAForgottenMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var virtual kfake.VirtualNetwork
-		cluster, err := kfake.NewCluster(kfake.ListenFn(virtual.Listen), kfake.Ports(1), kfake.SeedTopics(1, "topic"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cluster.Close()
+		cluster, options := brokerInMemory(t, kfake.SeedTopics(1, "topic"))
 		var told []string
 		tell := func(what string) func(context.Context, *kgo.Client, map[string][]int32) {
 			return func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
@@ -158,9 +154,9 @@ func TestTheClientKeepsThePartitionsOfAForgottenMember(t *testing.T) {
 				}
 			}
 		}
-		cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(virtual.DialContext), kgo.DisableClientMetrics(),
+		cl, err := kgo.NewClient(append(options,
 			kgo.ConsumerGroup("g"), kgo.InstanceID("a"), kgo.ConsumeTopics("topic"), kgo.Balancers(kgo.CooperativeStickyBalancer()),
-			kgo.OnPartitionsAssigned(tell("assigned")), kgo.OnPartitionsRevoked(tell("revoked")), kgo.OnPartitionsLost(tell("lost")))
+			kgo.OnPartitionsAssigned(tell("assigned")), kgo.OnPartitionsRevoked(tell("revoked")), kgo.OnPartitionsLost(tell("lost")))...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -100,7 +100,7 @@ type world struct {
 func Run(t *testing.T, s Scenario, mayDie func(), done func(Result)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
-			Scenario: s, mayDie: mayDie, load: drawLoad(&s), covered: map[string]int{}, sent: make(chan struct{}), ending: make(chan struct{}),
+			Scenario: s, mayDie: mayDie, load: drawLoad(&s), covered: map[string]int{}, sent: make(chan struct{}),
 		}
 		time.Sleep(time.Until(published))
 		r := Result{Seed: s.Seed, Covered: w.covered}
@@ -139,11 +139,7 @@ func (w *world) run(ctx context.Context, r *Result) {
 		w.outdated(ctx, before)
 	}
 	time.Sleep(observed)
-	close(w.ending)
-	for _, p := range w.processes {
-		<-p.ended
-	}
-	w.lives.Wait()
+	w.end()
 	w.violatedAll(observer.Stop())
 	w.judge(ctx, r)
 	for i := range w.Faults {
@@ -174,7 +170,7 @@ func (w *world) begin(ctx context.Context) (*judge.Observer, error) {
 		return nil, err
 	}
 	time.Sleep(time.Until(w.load.wall))
-	if w.upstream, err = w.connection().Client(ctx, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(partitionOf))); err != nil {
+	if w.upstream, err = w.connectUpstream(ctx); err != nil {
 		return nil, err
 	}
 	observer, err := w.installation().Observe()
@@ -183,11 +179,33 @@ func (w *world) begin(ctx context.Context) (*judge.Observer, error) {
 	}
 	w.began = time.Now()
 	for n := range w.Processes {
-		p := newProcess(w, n)
-		w.processes = append(w.processes, p)
+		w.processes = append(w.processes, newProcess(w, n))
+	}
+	w.start()
+	return observer, nil
+}
+
+// start lets the processes live.
+func (w *world) start() {
+	w.ending = make(chan struct{})
+	for _, p := range w.processes {
+		p.ended = make(chan struct{})
 		go p.run()
 	}
-	return observer, nil
+}
+
+// end ends them in order.
+func (w *world) end() {
+	close(w.ending)
+	for _, p := range w.processes {
+		<-p.ended
+	}
+	w.lives.Wait()
+}
+
+// connectUpstream is the client of those who send events.
+func (w *world) connectUpstream(ctx context.Context) (*kgo.Client, error) {
+	return w.connection().Client(ctx, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(partitionOf)))
 }
 
 // found makes the topics and puts the campaigns in force.
@@ -254,9 +272,7 @@ func (w *world) heal() {
 	}
 	w.mu.Unlock()
 	for _, p := range w.processes {
-		p.mu.Lock()
-		l := p.life
-		p.mu.Unlock()
+		l := p.newest()
 		if l == nil {
 			continue
 		}
@@ -290,7 +306,10 @@ func (w *world) awaitProcessed(ctx context.Context) {
 			moved = time.Now()
 		}
 		if time.Now().After(deadline) {
-			w.violated("liveness", fmt.Errorf("%s after the last fault %d events are not processed (%w)", patience, remaining, err))
+			if err == nil {
+				err = fmt.Errorf("%d events are not processed", remaining)
+			}
+			w.violated(string(judge.Liveness), fmt.Errorf("%s after the last fault: %w", patience, err))
 			return
 		}
 	}
