@@ -59,3 +59,83 @@ func TestAFullDiskBreaksTheStore(t *testing.T) {
 		t.Errorf("a broken store closes with %v", err)
 	}
 }
+
+// spaceFor is a file system that has space for so many writes and then for none.
+type spaceFor struct {
+	vfs.FS
+	left atomic.Int64
+}
+
+func (fs *spaceFor) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := fs.FS.Create(name, category)
+	if err != nil {
+		return nil, err
+	}
+	return &spaceFile{f, fs}, nil
+}
+
+func (fs *spaceFor) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := fs.FS.ReuseForWrite(oldname, newname, category)
+	if err != nil {
+		return nil, err
+	}
+	return &spaceFile{f, fs}, nil
+}
+
+type spaceFile struct {
+	vfs.File
+	fs *spaceFor
+}
+
+func (f *spaceFile) Write(p []byte) (int, error) {
+	if f.fs.left.Add(-1) < 0 {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.Write(p)
+}
+
+// Whichever write the disk has no space for, whoever writes is told so, and the process lives to say it: Pebble panics in some of these places
+// with a lock that it has given up, and nothing can catch that.
+func TestAFullDiskIsToldWhicheverWriteMeetsIt(t *testing.T) {
+	use := func(fs vfs.FS) error {
+		s, err := Open(Config{Dir: "store", FS: fs, MemoryBytes: testMemory})
+		if err != nil {
+			return err
+		}
+		for n := 1; n <= 3; n++ {
+			steps := []func() error{
+				func() error { return s.Prepare([]Prepared{entry(1, n, set("ann", strings.Repeat("1", 1000)))}) },
+				func() error {
+					return s.Checkpoint(1, Position{Input: int64(n)}, []Change{{User: "ann", Ledger: []byte("1")}})
+				},
+				func() error { return s.Drop(1) }, // which begins a new log
+			}
+			for _, step := range steps {
+				if err := step(); err != nil {
+					return errors.Join(err, s.Close())
+				}
+			}
+		}
+		return s.Close()
+	}
+	refused := 0
+	for space := int64(0); ; space++ {
+		fs := &spaceFor{FS: vfs.NewMem()}
+		fs.left.Store(space)
+		err := use(fs)
+		if err == nil && fs.left.Load() >= 0 {
+			t.Logf("the store makes %d writes", space)
+			break
+		}
+		if err == nil {
+			continue // the last writes were in the background, and nobody waited for them
+		}
+		refused++
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("with space for %d writes whoever writes is told %v", space, err)
+		}
+	}
+	if refused < 10 {
+		t.Errorf("only %d writes were refused", refused)
+	}
+}

@@ -1,11 +1,9 @@
 package state
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -103,12 +101,6 @@ type brokenError struct{ cause error }
 
 func (e *brokenError) Error() string   { return ErrBroken.Error() + ": " + e.cause.Error() }
 func (e *brokenError) Unwrap() []error { return []error{ErrBroken, e.cause} }
-
-// diskRefuses says whether an error of Pebble's background work is one that trying again does not mend. Pebble tries again for ever, and
-// when its memory is full whoever writes waits for that: a full disk must not be a process that waits and says nothing.
-func diskRefuses(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EROFS)
-}
 
 // breakFor makes the store unusable, for the first cause.
 func (s *Store) breakFor(cause error) {

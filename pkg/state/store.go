@@ -124,7 +124,7 @@ func open(cfg Config) (*Store, error) {
 		overlayBytes: cfg.MemoryBytes / overlayShare, restoreBuffer: cfg.RestoreBufferBytes,
 		journals: map[int32]*journal{}, timers: map[int32]int64{},
 	}
-	cfg.FS = &manifestFS{cfg.FS}
+	cfg.FS = &manifestFS{&refusalFS{cfg.FS, s.breakFor}}
 	if !cfg.Sync {
 		s.relaxed = &relaxedFS{FS: cfg.FS}
 		cfg.FS = s.relaxed
