@@ -2,11 +2,15 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
@@ -41,11 +45,16 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("partition %d is refused: %s", e.Partition, e.Why)
 }
 
+// errOutdated means that the group has committed something else since an opening was told what it had: others have the partition now, and the
+// group has not said so yet.
+var errOutdated = errors.New("the group has committed another offset since this worker was told one")
+
 // opener brings the store's state of a partition to the committed offset: design, "Opening a partition".
 type opener struct {
 	connection kafka.Connection
 	store      *state.Store
 	topics     kafka.TopicsState
+	group      string
 	metrics    *Metrics
 	log        *slog.Logger
 }
@@ -85,6 +94,27 @@ func (o *opener) open(ctx context.Context, n int32, c committed) (state.Position
 	}
 	log.Info("partition open", "took", time.Since(began).Round(time.Millisecond))
 	return position, nil
+}
+
+// stands returns a refusal if it is one of what the group has committed now, and not of what it had when this worker was told.
+func (o *opener) stands(ctx context.Context, refused *RefusedError, c committed) error {
+	cl, err := kgo.NewClient(o.connection.Options()...)
+	if err != nil {
+		return fmt.Errorf("kafka client: %w", err)
+	}
+	defer cl.Close()
+	fetched, err := kadm.NewClient(cl).FetchOffsetsForTopics(ctx, o.group, o.topics.Events.Name)
+	if err != nil {
+		return fmt.Errorf("offsets of group %s: %w", o.group, err)
+	}
+	now, ok := fetched.Lookup(o.topics.Events.Name, refused.Partition)
+	switch {
+	case ok && now.Err != nil:
+		return fmt.Errorf("offset of group %s in partition %d: %w", o.group, refused.Partition, now.Err)
+	case ok && (committed{now.At, now.Metadata}) != c:
+		return errOutdated
+	}
+	return refused
 }
 
 // transaction is what the metadata name; nil if nothing was written, as by kafka-consumer-groups.sh.

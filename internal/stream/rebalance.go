@@ -166,6 +166,9 @@ func (s *session) startOpening(n int32, c committed) {
 		if o.position, o.err = s.opener.open(ctx, n, c); o.err == nil {
 			o.inForce, o.err = s.opener.campaigns(n)
 		}
+		if refused := (*RefusedError)(nil); errors.As(o.err, &refused) {
+			o.err = s.opener.stands(ctx, refused, c)
+		}
 		s.mu.Lock()
 		s.opened = append(s.opened, o)
 		s.mu.Unlock()

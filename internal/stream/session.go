@@ -77,7 +77,7 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 	}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.opener = &opener{
-		connection: w.cfg.Connection, store: w.cfg.Store, topics: topics,
+		connection: w.cfg.Connection, store: w.cfg.Store, topics: topics, group: w.cfg.Group,
 		metrics: w.cfg.Metrics, log: w.cfg.Log,
 	}
 	options := append(w.cfg.Connection.Options(),
