@@ -72,15 +72,11 @@ func (d *disk) at(op diskOp, half func(), do func() error) error {
 	}
 }
 
-// room is the error of a full disk, and notes what a slow one costs. Only writes to the journal and to tables meet either: Pebble ends the process
-// when the manifest can't be written, and this one has other scenarios to run.
+// room is the error of a full disk, and notes what a slow one costs.
 //
 // Nobody may sleep here: Pebble holds locks, and who waits for a lock keeps the bubble's time from moving. What others notice of a slow disk is
 // that the next request comes late, so that is where it is waited for.
 func (d *disk) room(op diskOp) error {
-	if op != journalWrite && op != tableWrite {
-		return nil
-	}
 	d.mu.Lock()
 	now := time.Now()
 	full, slow := now.Before(d.full), now.Before(d.slow)

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -185,14 +184,16 @@ func (l *life) work(ctx context.Context) {
 	alive := false
 	l.dead.Do(func() { alive = true })
 	closing := l.store.Close()
+	if errors.Is(closing, state.ErrBroken) {
+		// Goroutines hang in Pebble for ever, as in a process that can do nothing but end.
+		l.world.leaks.Store(true)
+	}
 	if !alive {
 		return // killed: what it says in the end, nobody hears
 	}
 	p := l.process
-	if errors.Is(err, state.ErrBroken) || errors.Is(closing, state.ErrBroken) || errors.Is(closing, syscall.ENOSPC) {
-		// Its goroutines hang in Pebble for ever, as in a process that can do nothing but end.
+	if errors.Is(err, state.ErrBroken) || errors.Is(closing, state.ErrBroken) {
 		l.world.cover(endedByDisk)
-		l.world.leaks.Store(true)
 		l.next(l.disk.copy(100, p.random), restartWait)
 		l.network.die()
 		return

@@ -65,7 +65,7 @@ func child(t *testing.T) {
 	out := os.NewFile(3, "results")
 	for n := begin; n < end; n += step {
 		fmt.Fprintf(out, "%d\n", n)
-		Run(t, Draw(n), func() { fmt.Fprintln(out, mayDie) }, func(r Result) {
+		Run(t, Draw(n), func(r Result) {
 			if len(r.Violations) == 0 {
 				r.Trace = nil
 			}
@@ -241,13 +241,12 @@ func (c *core) process(ctx context.Context, stop func()) error {
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	text := said.String()
-	switch {
-	case !at.running && (ended == nil || at.leaks): // all were run, or the last one has left a broken store behind
-	case at.running && at.mayDie && strings.Contains(text[:min(len(text), maxSaid)], "cockroachdb/pebble"):
-		c.take(Result{Seed: c.next, Covered: map[string]int{endedByDisk: 1}}) // it had no other way
-	default:
-		c.take(Result{Seed: c.next, Violations: []Violation{{"crash", fmt.Sprintf("the process has ended: %v\n%s", ended, text[:min(len(text), maxSaid)])}}})
+	if at.running || ended != nil && !at.leaks { // else all were run, or the last one has left a broken store behind
+		text, seed := said.String(), c.next
+		if !at.running {
+			seed -= c.step
+		}
+		c.take(Result{Seed: seed, Violations: []Violation{{"crash", fmt.Sprintf("the process has ended: %v\n%s", ended, text[:min(len(text), maxSaid)])}}})
 		if *first {
 			stop()
 		}
@@ -261,12 +260,8 @@ func (c *core) process(ctx context.Context, stop func()) error {
 // progress is where a process was when it ended.
 type progress struct {
 	running bool // at a seed
-	mayDie  bool // a disk was full
 	leaks   bool // the seed before has left a broken store behind
 }
-
-// mayDie is what a process writes when Pebble may end it.
-const mayDie = "a disk is full"
 
 // maxSaid bounds what is shown of the last words of a process.
 const maxSaid = 8000
@@ -283,11 +278,7 @@ func (c *core) read(r io.Reader, stop, alive func()) (at progress, err error) {
 			return at, err
 		}
 		alive()
-		switch {
-		case string(line) == mayDie+"\n":
-			at.mayDie = true
-			continue
-		case line[0] != '{':
+		if line[0] != '{' {
 			at = progress{running: true}
 			continue
 		}
@@ -322,7 +313,7 @@ func alone(t *testing.T) {
 	t.Log(s)
 	for i := range *times {
 		stop := false
-		Run(t, s, func() {}, func(r Result) {
+		Run(t, s, func(r Result) {
 			if stop = len(r.Violations) > 0; stop || i == *times-1 {
 				for _, line := range r.Trace {
 					t.Log(line)

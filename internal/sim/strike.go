@@ -54,7 +54,6 @@ func (w *world) strike(f *Fault) {
 	case Compact:
 		w.compact()
 	case DiskFull:
-		w.mayDie()
 		l.disk.mu.Lock()
 		l.disk.full = time.Now().Add(f.For)
 		l.disk.mu.Unlock()

@@ -71,7 +71,6 @@ type Result struct {
 // world is one scenario while it runs.
 type world struct {
 	Scenario
-	mayDie  func()
 	load    *load
 	virtual kfake.VirtualNetwork
 	cluster *kfake.Cluster
@@ -96,11 +95,11 @@ type world struct {
 	rejections []*kfake.FaultHandle
 }
 
-// Run runs a scenario in a bubble of its own. mayDie is told that from now on Pebble may end the process.
-func Run(t *testing.T, s Scenario, mayDie func(), done func(Result)) {
+// Run runs a scenario in a bubble of its own.
+func Run(t *testing.T, s Scenario, done func(Result)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
-			Scenario: s, mayDie: mayDie, load: drawLoad(&s), covered: map[string]int{}, sent: make(chan struct{}),
+			Scenario: s, load: drawLoad(&s), covered: map[string]int{}, sent: make(chan struct{}),
 		}
 		time.Sleep(time.Until(published))
 		r := Result{Seed: s.Seed, Covered: w.covered}
