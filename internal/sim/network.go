@@ -41,6 +41,9 @@ func newNetwork(l, before *life) *network {
 	return n
 }
 
+// healLook is how often who waits for a dark network looks whether the world has become calm.
+const healLook = 100 * time.Millisecond
+
 var errCut = errors.New("the network is cut")
 
 // dial is the dialer of everything that the process connects with.
@@ -90,7 +93,7 @@ func (n *network) pass(node int32) error {
 		if !now.Before(until) {
 			return nil
 		}
-		time.Sleep(until.Sub(now))
+		time.Sleep(min(until.Sub(now), healLook))
 	}
 }
 
