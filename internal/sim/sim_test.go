@@ -91,6 +91,8 @@ type report struct {
 
 // outcome gathers a report from several processes.
 type outcome struct {
+	tell func(format string, args ...any)
+
 	mu sync.Mutex
 	report
 }
@@ -105,11 +107,12 @@ func (o *outcome) take(r Result) {
 	}
 	if len(r.Violations) > 0 {
 		o.Failed = append(o.Failed, r)
+		o.tell("seed %d has failed: %s", r.Seed, r.Violations[0].Invariant) // at once: a long run may be ended before its report
 	}
 }
 
 func all(t *testing.T) {
-	o := &outcome{report: report{Covered: map[string]int{}}}
+	o := &outcome{tell: t.Logf, report: report{Covered: map[string]int{}}}
 	began := time.Now()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

@@ -174,6 +174,9 @@ func (o *opener) begin(ctx context.Context, n int32) (state.Position, error) {
 	if err == nil {
 		err = o.store.Journal(n, func(state.Prepared) error { entries++; return nil })
 	}
+	if errors.Is(err, state.ErrBroken) {
+		return o.unreadable(n, err)
+	}
 	if err != nil || position.Input > 0 || entries > 1 {
 		return o.quarantine(n, "nothing was ever processed: what the store has is of another installation")
 	}
@@ -195,7 +198,7 @@ func (o *opener) position() state.Position {
 func (o *opener) replay(n int32, target point, named *Commit, log *slog.Logger) (state.Position, error) {
 	position, ok, err := o.store.Position(n)
 	if err != nil {
-		return o.quarantine(n, err.Error())
+		return o.unreadable(n, err)
 	}
 	if !ok {
 		// The store may hold the journal of a partition that was never checkpointed.
@@ -229,7 +232,7 @@ func (o *opener) replay(n int32, target point, named *Commit, log *slog.Logger) 
 		}
 		return take(decided)
 	}); err != nil {
-		return o.quarantine(n, err.Error())
+		return o.unreadable(n, err)
 	}
 	became := "none"
 	switch {
@@ -313,6 +316,14 @@ func (o *opener) catchUp(ctx context.Context, n int32, target point, from state.
 			o.topics.Changelog.Name, target.input)}
 	}
 	return position, nil
+}
+
+// unreadable is for a store whose state of a partition can't be read. A disk that refuses is for people, and what is on it may be right.
+func (o *opener) unreadable(n int32, err error) (state.Position, error) {
+	if errors.Is(err, state.ErrBroken) {
+		return state.Position{}, fatal{fmt.Errorf("read the store of events/%d: %w", n, err)}
+	}
+	return o.quarantine(n, err.Error())
 }
 
 // quarantine gives the store's state of a partition up, because it can't be right, and says why. The changelog has all of it.
