@@ -23,7 +23,7 @@ var errMistakes = errors.New("there are mistakes")
 
 // Run is called by main.
 func (c *check) Run() error {
-	set, err := campaign.Load(os.DirFS(c.Campaigns), ".")
+	set, warnings, err := campaign.Check(os.DirFS(c.Campaigns), ".")
 	var mistakes campaign.Mistakes
 	if err != nil && !errors.As(err, &mistakes) {
 		return err
@@ -33,10 +33,6 @@ func (c *check) Run() error {
 		return err
 	}
 	mistakes = append(mistakes, inScenarios...)
-	var warnings campaign.Mistakes
-	if set != nil {
-		warnings = set.Warnings()
-	}
 	if c.Format == "json" {
 		return c.tellJSON(mistakes, warnings)
 	}

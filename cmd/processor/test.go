@@ -73,7 +73,11 @@ func (t *test) Run() error {
 			return err
 		}
 	}
-	fmt.Printf("%d scenarios, %d failed\n", report.Tests, failed)
+	noun := "scenarios"
+	if report.Tests == 1 {
+		noun = "scenario"
+	}
+	fmt.Printf("%d %s, %d failed\n", report.Tests, noun, failed)
 	if failed > 0 {
 		return errScenarios
 	}

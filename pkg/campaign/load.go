@@ -23,7 +23,6 @@ type Set struct {
 	watching  []*Campaign   // those with a `none`, by id
 	lateness  time.Duration // the largest of any campaign: how long events are remembered (E3)
 	raises    raises        // of lateness
-	warnings  Mistakes      // of the menu and the sponsors' files
 }
 
 // ErrNoCampaign means that a directory has no campaign that could be in force.
@@ -34,11 +33,33 @@ const maxCampaigns = 10_000
 
 // Load reads every campaign file (.yaml, .yml) of a directory, and leaves scenarios (.test.yaml) alone. All mistakes of all files are returned at once, as Mistakes.
 func Load(fsys fs.FS, dir string) (*Set, error) {
+	set, _, err := Check(fsys, dir)
+	return set, err
+}
+
+// Check does so and returns warnings, too: what is right and surely not meant (L4), also where other files have mistakes.
+func Check(fsys fs.FS, dir string) (set *Set, warnings Mistakes, err error) {
+	l, err := read(fsys, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(l.mistakes) > 0 {
+		return nil, l.allWarnings(), l.mistakes
+	}
+	if len(l.campaigns) == 0 {
+		return nil, l.allWarnings(), fmt.Errorf("%w in %s: a campaign is a file that ends in .yaml, and one with `parameters` is in force where a sponsor's file orders it", ErrNoCampaign, dir)
+	}
+	set, err = NewSet(l.campaigns)
+	return set, l.allWarnings(), err
+}
+
+// read reads every file of a directory.
+func read(fsys fs.FS, dir string) (*loading, error) {
 	entries, err := fs.ReadDir(fsys, dir)
 	if err != nil {
 		return nil, fmt.Errorf("read campaigns in %s: %w", dir, err)
 	}
-	l := loading{files: map[string]string{}, menu: map[string]*dish{}}
+	l := &loading{files: map[string]string{}, menu: map[string]*dish{}}
 	type order struct {
 		name string
 		src  []byte
@@ -79,17 +100,7 @@ func Load(fsys fs.FS, dir string) (*Set, error) {
 	for _, o := range orders {
 		l.parseOrder(o.name, o.src)
 	}
-	if len(l.mistakes) > 0 {
-		return nil, l.mistakes
-	}
-	if len(l.campaigns) == 0 {
-		return nil, fmt.Errorf("%w in %s: a campaign is a file that ends in .yaml, and one with `parameters` is in force where a sponsor's file orders it", ErrNoCampaign, dir)
-	}
-	set, err := NewSet(l.campaigns)
-	if set != nil {
-		set.warnings = l.warnings
-	}
-	return set, err
+	return l, nil
 }
 
 // loading is a directory that is being read.
@@ -100,6 +111,17 @@ type loading struct {
 	files     map[string]string // id to file, of campaigns and dishes
 	menu      map[string]*dish  // by id
 	made      int               // how many campaigns were made, of files and orders, those with mistakes included
+}
+
+// allWarnings are those of the campaigns, too, in the files' order.
+func (l *loading) allWarnings() Mistakes {
+	all := slices.Clone(l.warnings)
+	for _, c := range l.campaigns {
+		all = append(all, c.warnings...)
+	}
+	all.sort()
+	slices.SortStableFunc(all, func(a, b Mistake) int { return strings.Compare(a.File, b.File) })
+	return all
 }
 
 // claim notes that a campaign's id is taken, or that it was taken before.
@@ -242,17 +264,6 @@ func errSameKey(a, b *Campaign) error {
 
 // Campaigns returns the campaigns in force, by id.
 func (s *Set) Campaigns() []*Campaign { return slices.Clone(s.campaigns) }
-
-// Warnings are what is right in the campaigns in force and surely not meant (L4).
-func (s *Set) Warnings() Mistakes {
-	all := slices.Clone(s.warnings)
-	for _, c := range s.campaigns {
-		all = append(all, c.warnings...)
-	}
-	all.sort()
-	slices.SortStableFunc(all, func(a, b Mistake) int { return strings.Compare(a.File, b.File) })
-	return all
-}
 
 // latenessAt is the largest lateness for an event by its time (Unix ms): one that happened before a publish raised it is judged by what
 // it was, because a duplicate of it may have been forgotten by then (E3).

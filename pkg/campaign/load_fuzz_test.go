@@ -75,14 +75,15 @@ func loadsWell(t *testing.T, files fstest.MapFS) *Set {
 		}
 	}
 	var set *Set
+	var warnings Mistakes
 	var err error
-	if n := allocated(func() { set, err = Load(files, ".") }); n > uint64(most) { //nolint:gosec // above 0
+	if n := allocated(func() { set, warnings, err = Check(files, ".") }); n > uint64(most) { //nolint:gosec // above 0
 		t.Errorf("%d bytes are allocated, not %d at most", n, most)
 	}
+	haveTheirPlaces(t, files, warnings)
 	var mistakes Mistakes
 	switch {
 	case err == nil:
-		haveTheirPlaces(t, files, set.Warnings())
 		for _, c := range set.Campaigns() {
 			travels(t, c)
 		}

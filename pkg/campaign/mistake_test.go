@@ -90,7 +90,7 @@ func hasKey(text, key string) bool { return strings.Contains("\n"+text, "\n"+key
 
 // told is what `processor check` prints.
 func (c *goldenCase) told() string {
-	set, err := Load(c.files, ".")
+	_, warnings, err := Check(c.files, ".")
 	var b strings.Builder
 	tell := func(m Mistake, severity string) {
 		fmt.Fprintf(&b, "%s:%d:%d: %s%s\n", m.File, m.Line, m.Column, severity, m.Message)
@@ -119,6 +119,9 @@ func (c *goldenCase) told() string {
 		}
 		fmt.Fprintf(&b, "    %s\n    %s^\n", string(line), string(before))
 	}
+	for _, w := range warnings {
+		tell(w, "warning: ")
+	}
 	var mistakes Mistakes
 	switch {
 	case errors.As(err, &mistakes):
@@ -127,10 +130,6 @@ func (c *goldenCase) told() string {
 		}
 	case err != nil:
 		fmt.Fprintln(&b, err)
-	default:
-		for _, w := range set.Warnings() {
-			tell(w, "warning: ")
-		}
 	}
 	return b.String()
 }
