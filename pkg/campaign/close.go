@@ -95,6 +95,7 @@ func (e *Engine) Fire(l *Ledger, user string) *Result {
 		p := &l.progress[i]
 		c := e.set.byKey[p.campaign]
 		e.restartFor(p, c)
+		p.revision = c.revision
 		e.closePeriods(l, c, p, user, at)
 		if c.closes(noUnit, 0) <= at {
 			e.closeCampaign(l, c, p, user)
@@ -109,7 +110,7 @@ func (e *Engine) Fire(l *Ledger, user string) *Result {
 	if !e.set.watchesAt(at) && len(l.seen) == 0 && len(l.excused) == 0 && len(l.progress) == 0 {
 		l.known = 0
 	}
-	const perCampaign = 64 // a bucket for the next period; the instant at which it is due next
+	const perCampaign = 64 // a bucket for the next period; the revision; the instant at which it is due next
 	l.sizeBound += perCampaign * (1 + len(l.progress))
 	e.released, e.result.Changed = true, true
 	e.settleLedger(l, at)

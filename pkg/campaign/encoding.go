@@ -20,7 +20,7 @@ import (
 //	attributes n, n x (name, m, m x (time difference in ns, length+1 and JSON text, 0 where removed))
 //	excused   n, n x (campaign key or 0: 8 bytes big endian, days)
 //	ids       n, n x (2 x length and text, or 1 and 16 bytes of a UUID in its usual spelling), each one that a bucket names
-//	progress  n, n x (campaign key, paid, part and flags, from in ns where part is not 0, before and epoch where a flag says so, buckets)
+//	progress  n, n x (campaign key, paid, part and flags, from in ns where part is not 0, before, epoch and revision where a flag says so, buckets)
 //	buckets   n, n x (period difference, paid, count, latest in ns where there is a count, m, m x place in ids, cells)
 //	cells     n, n x (leaf, what follows as bits, then in this order: period, count, sum, days, amounts, marks, values)
 //	days      n, n x (first day difference, days in the run - 1)
@@ -92,11 +92,12 @@ func (l *Ledger) Append(dst []byte) []byte {
 
 // What a progress has, as bits beside its part.
 const (
-	partBits       = 1<<2 - 1
-	progressTried  = 1 << 2
-	progressBefore = 1 << 3
-	progressEpoch  = 1 << 4
-	progressBits   = 1<<5 - 1
+	partBits         = 1<<2 - 1
+	progressTried    = 1 << 2
+	progressBefore   = 1 << 3
+	progressEpoch    = 1 << 4
+	progressRevision = 1 << 5
+	progressBits     = 1<<6 - 1
 )
 
 func (p *progress) has() byte {
@@ -109,6 +110,9 @@ func (p *progress) has() byte {
 	}
 	if p.epoch != 0 {
 		has |= progressEpoch
+	}
+	if p.revision != 0 {
+		has |= progressRevision
 	}
 	return has
 }
@@ -126,6 +130,9 @@ func (p *progress) append(dst []byte) []byte {
 	}
 	if has&progressEpoch != 0 {
 		dst = binary.AppendUvarint(dst, p.epoch)
+	}
+	if has&progressRevision != 0 {
+		dst = binary.AppendUvarint(dst, p.revision)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(p.buckets)))
 	previous := period(0)
@@ -455,6 +462,9 @@ func (d *decoding) progress(usedIDs []bool) progress {
 	}
 	if has&progressEpoch != 0 {
 		p.epoch = d.uvarint()
+	}
+	if has&progressRevision != 0 {
+		p.revision = d.uvarint()
 	}
 	if p.has() != has {
 		d.fail("a progress says that it has what it has not")

@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
 	"slices"
@@ -84,6 +85,9 @@ func (e *Engine) Apply(l *Ledger, ev *Event, clock int64) *Result {
 	default:
 		e.event(l, ev, clock)
 	}
+	if e.result.Rejection == nil {
+		e.judgeAnew(l, ev.User, clock)
+	}
 	if e.result.Changed {
 		e.settleLedger(l, clock)
 	}
@@ -108,6 +112,21 @@ func (e *Engine) settleLedger(l *Ledger, clock int64) {
 		l.dropUnusedIDs()
 	}
 	e.schedule(l, clock)
+}
+
+// judgeAnew pays what the evidence is worth by a version that came in force since the user's last record or close, in the campaigns that this
+// record does not concern, too (L2).
+func (e *Engine) judgeAnew(l *Ledger, user string, clock int64) {
+	for _, c := range e.set.revised {
+		i, found := l.find(c.key)
+		if !found || l.progress[i].revision == c.revision {
+			continue
+		}
+		l.progress[i].revision = c.revision
+		l.sizeBound += binary.MaxVarintLen64
+		e.issueAll(l, user, clock, func(other *Campaign) bool { return other == c })
+		e.result.Changed = true
+	}
 }
 
 // restart lets begin anew what a version with `on_change: restart` has overtaken, in the campaigns that the record did not concern, too (L2): what

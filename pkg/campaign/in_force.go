@@ -53,6 +53,7 @@ type told struct {
 	since     int64     // and of this one
 	epoch     uint64
 	units     []string // by epoch: see Campaign.cycleUnit
+	revision  uint64   // how many versions there were before this one
 	withdrawn int64    // the clock of the withdrawal, Unix ms; never where it was not
 	raises    raises   // of the campaign's own lateness
 }
@@ -60,7 +61,8 @@ type told struct {
 // inForce is the campaign as the engine sees it: with the end that a withdrawal gives it.
 func (t *told) inForce() *Campaign {
 	c := *t.campaign
-	c.since, c.epoch, c.units, c.raises, c.withdrawn = t.first, t.epoch, t.units, t.raises, t.withdrawn != never
+	c.since, c.epoch, c.units, c.revision = t.first, t.epoch, t.units, t.revision
+	c.raises, c.withdrawn = t.raises, t.withdrawn != never
 	c.Ends = min(c.Ends, msToNs(t.withdrawn))
 	return &c
 }
@@ -140,7 +142,8 @@ func (f *InForce) Publish(d Definition, clock int64) ([]Stored, *Rejection, erro
 		if rejection := was.refuses(c, clock); rejection != nil {
 			return nil, rejection, nil
 		}
-		next.first, next.epoch, next.units, next.raises = was.first, was.epoch, was.units, was.raises.without(clock, was.campaign.Late)
+		next.first, next.epoch, next.units, next.revision = was.first, was.epoch, was.units, was.revision+1
+		next.raises = was.raises.without(clock, was.campaign.Late)
 		if was.campaign.counts() != c.counts() {
 			next.epoch++
 			next.units = append(slices.Clone(was.units), c.cycleUnit())
@@ -310,6 +313,9 @@ func (f *InForce) stored(id string) Stored {
 		}
 		v = append(v, ']')
 	}
+	if t.revision > 0 {
+		v = appendMember(append(v, ','), "revision", int64(t.revision)) //nolint:gosec // a version each
+	}
 	if t.withdrawn != never {
 		v = appendMember(append(v, ','), "withdrawn", t.withdrawn)
 	}
@@ -384,6 +390,9 @@ func (f *InForce) restore(name string, value []byte) error {
 	}
 	if epoch := v.Get("epoch"); epoch.Kind() != Absent {
 		t.epoch = uint64(epoch.Number())
+	}
+	if revision := v.Get("revision"); revision.Kind() != Absent {
+		t.revision = uint64(revision.Number())
 	}
 	for unit := range v.Get("units").Elements() {
 		t.units = append(t.units, strings.Clone(unit.Text()))

@@ -34,6 +34,7 @@ type progress struct {
 	from     int64    // since when, Unix ns; not of byDefault
 	before   uint64   // rewards issued before the evidence began anew: after a withdrawal, or a version with `on_change: restart`
 	epoch    uint64   // the campaign's, when the evidence began (L2)
+	revision uint64   // the campaign's, when the evidence was last judged (L2)
 	tried    bool     // something has counted since the evidence began (R4)
 	buckets  []bucket // by period; one, of period 0, where the goal has no `per`
 }
@@ -127,7 +128,7 @@ func (c *cell) empty() bool {
 func (e *Engine) beginning(l *Ledger, c *Campaign) *progress {
 	if _, found := l.find(c.key); !found {
 		p := l.progressOf(c.key)
-		p.epoch = c.epoch
+		p.epoch, p.revision = c.epoch, c.revision
 		return p
 	}
 	p := l.progressOf(c.key)

@@ -21,6 +21,7 @@ type Set struct {
 	byType    map[string][]*Campaign
 	byKey     map[uint64]*Campaign
 	watching  []*Campaign   // those with a `none`, by id
+	revised   []*Campaign   // those that are not in their first version, by id
 	lateness  time.Duration // the largest of any campaign: how long events are remembered (E3)
 	raises    raises        // of lateness
 }
@@ -223,6 +224,9 @@ func NewSet(campaigns []*Campaign) (*Set, error) {
 		s.lateness = max(s.lateness, c.Late)
 		if c.goal.watches {
 			s.watching = append(s.watching, c)
+		}
+		if c.revision > 0 {
+			s.revised = append(s.revised, c)
 		}
 		var types []string
 		for _, l := range c.goal.leaves {

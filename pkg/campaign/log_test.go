@@ -149,6 +149,39 @@ func TestL2ARestartIsSeenWithTheNextRecordOfAnyKind(t *testing.T) {
 	}
 }
 
+// L2: a version with another number judges what was done so far with the user's next record, though that concerns no campaign at all, was
+// processed before or is too late. A record that is rejected is none of the user's.
+func TestL2ANewNumberIsSeenWithTheNextRecordOfAnyKind(t *testing.T) {
+	for _, c := range []struct {
+		name, happened, kind string
+		want                 []string
+	}{
+		{"of another campaign", "2026-03-02T10:00:00Z", "miss", []string{"other@1 cycle 1 because of 6", "c@2 cycle 1 because of 6"}},
+		{"of no campaign", "2026-03-02T10:00:00Z", "login", []string{"c@2 cycle 1 because of 6"}},
+		{"too late", "2026-02-20T10:00:00Z", "hit", []string{"c@2 cycle 1 because of 6"}},
+		{"of the campaign", "2026-03-02T10:00:00Z", "hit", []string{"c@2 cycle 1 because of 6", "c@2 cycle 2 because of 6"}},
+		{"a date excused in all", "2026-03-02T10:00:00Z", "stampede.excused", []string{"c@2 cycle 1 because of 6"}},
+		{"rejected", "2026-03-02T10:00:00Z", "stampede.unknown", nil},
+	} {
+		l := &writtenLog{t: t}
+		l.publish("2026-03-01T00:00:00Z", definition("c", 1, "repeat: always\ngoal: {count: 5, of: hit}"))
+		l.publish("2026-03-01T00:00:00Z", definition("other", 1, "goal: {event: miss}"))
+		l.at("2026-03-01T10:00:00Z", "u", "hit", "{}")
+		l.at("2026-03-01T11:00:00Z", "u", "hit", "{}")
+		l.at("2026-03-01T12:00:00Z", "u", "hit", "{}")
+		l.publish("2026-03-02T00:00:00Z", definition("c", 2, "repeat: always\ngoal: {count: 2, of: hit}"))
+		l.arrives("2026-03-02T10:00:00Z", c.happened, "u", c.kind, `{"dates":["2026-03-02"]}`)
+		rewards, _ := playLog(t, l.entries)
+		var got []string
+		for _, r := range rewards {
+			got = append(got, fmt.Sprintf("%s@%d cycle %s because of %d", r.Campaign, r.Version, r.Cycle, r.Offset))
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
+
 // What the users did before a restart is forgotten with its ids: a ledger that keeps one can't be read back, which playLog tries.
 func TestL2ARestartForgetsTheEventsThatCounted(t *testing.T) {
 	for _, next := range []string{"hit", "stampede.excused"} {

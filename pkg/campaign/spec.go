@@ -48,6 +48,7 @@ type Campaign struct {
 	since     int64    // the clock at which its first version came in force, Unix ms
 	epoch     uint64   // how often a restart has let the users' progress begin anew
 	units     []string // of each epoch: see cycleUnit
+	revision  uint64   // how many versions there were before this one
 	raises    raises   // of its lateness
 	withdrawn bool     // that is why it ends
 }
