@@ -58,7 +58,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "an old store is brought up to date however old it is", file: "internal/stream/open.go",
-		old: "from.Changelog > 0 && age > o.topics.Changelog.DeleteRetention/2", new: "from.Changelog > 0 && age > 1000*o.topics.Changelog.DeleteRetention",
+		old: "age <= retention/2", new: "age <= 1000*retention",
 	},
 	{
 		name: "the wall clock is the clock", file: "internal/stream/partition.go",

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"maps"
 	"net"
+	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -41,10 +43,18 @@ func newNetwork(l, before *life) *network {
 	return n
 }
 
+// noRouteAfter is how long a connection takes that can't be made. Without it time would stand still where the client tries without a pause
+// (TestTheClientTriesWithoutAPause).
+const noRouteAfter = 100 * time.Millisecond
+
 // healLook is how often who waits for a dark network looks whether the world has become calm.
 const healLook = 100 * time.Millisecond
 
-var errCut = errors.New("the network is cut")
+// A cut connection, and one that can't be made, are told as the operating system tells them: the client retries those and few others.
+var (
+	errCut     = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	errNoRoute = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}
+)
 
 // dial is the dialer of everything that the process connects with.
 func (n *network) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -57,8 +67,9 @@ func (n *network) dial(ctx context.Context, network, address string) (net.Conn, 
 		return nil, err
 	}
 	node := int32(p - firstPort) //nolint:gosec // few
-	if err := n.pass(node); err != nil {
-		return nil, err
+	if n.pass(node) != nil {
+		time.Sleep(noRouteAfter)
+		return nil, errNoRoute
 	}
 	inner, err := n.life.world.virtual.DialContext(ctx, network, address)
 	if err != nil {
@@ -68,7 +79,7 @@ func (n *network) dial(ctx context.Context, network, address string) (net.Conn, 
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.gone {
-		return nil, errors.Join(errCut, inner.Close())
+		return nil, errors.Join(errNoRoute, inner.Close())
 	}
 	n.conns[c] = struct{}{}
 	return c, nil

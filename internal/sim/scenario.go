@@ -35,6 +35,7 @@ const (
 	minEvents, maxEvents = 15, 140
 	maxFaults            = 7
 	soonAfter            = 2 * time.Second
+	unreachable          = 20 * time.Second
 
 	week           = 7 * 24 * time.Hour
 	shortRetention = 6 * time.Second
@@ -80,6 +81,13 @@ func Draw(seed uint64) Scenario {
 				Kind: LoseStore, At: f.At + time.Duration(r.Int64N(int64(4*time.Second))), Process: (f.Process + 1) % s.Processes, Node: -1, Nth: 1,
 			})
 		}
+	}
+	if r.IntN(100) == 0 { // a process begins where no broker is reached, for longer than it tries
+		s.Load = unreachable
+		n := r.IntN(s.Processes)
+		s.Faults = append(s.Faults,
+			Fault{Kind: Cut, Process: n, Node: -1, Nth: 1, At: time.Second, For: unreachable},
+			Fault{Kind: Kill, Process: n, Node: -1, Nth: 1, At: time.Second + time.Millisecond})
 	}
 	slices.SortStableFunc(s.Faults, func(a, b Fault) int { return int(a.At - b.At) })
 	if r.IntN(30) == 0 {

@@ -5,7 +5,11 @@ package sim
 import (
 	"context"
 	"errors"
+	"net"
+	"os"
 	"slices"
+	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // brokerInMemory is one in the bubble, and how to connect to it.
@@ -172,6 +177,66 @@ func TestTheClientKeepsThePartitionsOfAForgottenMember(t *testing.T) {
 		}
 		if !slices.Equal(told, []string{"assigned"}) {
 			t.Errorf("the client told %v: it has been mended", told)
+		}
+	})
+}
+
+// Another: where AddPartitionsToTxn, which brokers before KIP-890 are asked, finds nobody at the coordinator's address, the client tries again
+// without any pause, as fast as it is refused. It costs a core until the broker is back, and in virtual time it would be for ever: so a refusal
+// takes a moment here (noRouteAfter).
+func TestTheClientTriesWithoutAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var virtual kfake.VirtualNetwork
+		cluster, err := kfake.NewCluster(kfake.ListenFn(virtual.Listen), kfake.Ports(1), kfake.SeedTopics(1, "topic"), kfake.MaxVersions(kversion.V3_7_0()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cluster.Close()
+		var mu sync.Mutex
+		var conns []net.Conn
+		refusing, refused := false, 0
+		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+			mu.Lock()
+			refuse := refusing
+			if refuse {
+				refused++
+			}
+			mu.Unlock()
+			if refuse {
+				time.Sleep(time.Millisecond)
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+			}
+			c, err := virtual.DialContext(ctx, network, address)
+			mu.Lock()
+			defer mu.Unlock()
+			conns = append(conns, c)
+			return c, err
+		}
+		cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(dial), kgo.DisableClientMetrics(), kgo.TransactionalID("t"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		record := &kgo.Record{Topic: "topic"}
+		if err := errors.Join(cl.BeginTransaction(), cl.ProduceSync(t.Context(), record).FirstErr(), cl.EndTransaction(t.Context(), kgo.TryCommit), cl.BeginTransaction()); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		refusing = true
+		for _, c := range conns {
+			c.Close() //nolint:errcheck // a pipe
+		}
+		mu.Unlock()
+		cl.Produce(t.Context(), &kgo.Record{Topic: "topic"}, nil)
+		time.Sleep(10 * time.Second)
+		mu.Lock()
+		n := refused
+		refusing = false
+		mu.Unlock()
+		time.Sleep(time.Minute)
+		cl.Close()
+		time.Sleep(time.Minute)
+		if n < 1000 {
+			t.Errorf("in 10 seconds the client tried %d times: it has been mended", n)
 		}
 	})
 }

@@ -367,7 +367,7 @@ func (w *world) endedByItself(l *life, err error) {
 
 // startRefused says whether a process could not begin: it ends, and whoever supervises it starts it again.
 func startRefused(err error) bool {
-	return strings.Contains(err.Error(), "no broker answers") || errors.Is(err, errCut)
+	return strings.Contains(err.Error(), "no broker answers") || errors.Is(err, errCut) || errors.Is(err, errNoRoute)
 }
 
 // struck notes that a fault has struck.

@@ -291,12 +291,14 @@ func changeOf(name string, value []byte) (state.Change, error) {
 // catchUp reads the changelog from where the store is. If that does not lead to the committed offset, the store is dropped and
 // everything read; if that does not either, the partition is refused.
 func (o *opener) catchUp(ctx context.Context, n int32, target point, from state.Position, log *slog.Logger) (state.Position, error) {
-	if age := time.Since(time.UnixMilli(from.CaughtUp)); from.Changelog > 0 && age > o.topics.Changelog.DeleteRetention/2 {
+	if why := outdated(from, time.Now(), o.topics.Changelog.DeleteRetention); why != "" {
 		var err error
-		if from, err = o.quarantine(n, fmt.Sprintf("it was last up to date %s ago; users deleted since might come back, the changelog remembers them for %s",
-			age.Round(time.Second), o.topics.Changelog.DeleteRetention)); err != nil {
+		if from, err = o.quarantine(n, why); err != nil {
 			return state.Position{}, err
 		}
+	}
+	if from.Changelog == 0 && !from.Restoring {
+		from.CaughtUp = time.Now().UnixMilli() // if this is cut off, its ledgers stay, and are of now
 	}
 	position, found, err := o.restore(ctx, n, target, from, log)
 	if err != nil {
@@ -324,6 +326,18 @@ func (o *opener) unreadable(n int32, err error) (state.Position, error) {
 		return state.Position{}, fatal{fmt.Errorf("read the store of events/%d: %w", n, err)}
 	}
 	return o.quarantine(n, err.Error())
+}
+
+// outdated says why ledgers are too old to be brought up to date: what the changelog has forgotten since can't be told. Empty if they are not.
+func outdated(p state.Position, now time.Time, retention time.Duration) string {
+	if p.Changelog == 0 && !p.Restoring {
+		return "" // there are none
+	}
+	age := now.Sub(time.UnixMilli(p.CaughtUp))
+	if age <= retention/2 {
+		return ""
+	}
+	return fmt.Sprintf("it was last up to date %s ago; users deleted since might come back, the changelog remembers them for %s", age.Round(time.Second), retention)
 }
 
 // quarantine gives the store's state of a partition up, because it can't be right, and says why. The changelog has all of it.

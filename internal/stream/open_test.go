@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -43,5 +44,27 @@ func TestNoStoreIsDroppedForADiskThatRefuses(t *testing.T) {
 	}
 	if n := families[0].Metric[0].GetCounter().GetValue(); n != 0 {
 		t.Errorf("%v stores were dropped", n)
+	}
+}
+
+// What is older than the changelog remembers deletions is not brought up to date, and what a first restore has left behind when it was cut off is as
+// old as that restore.
+func TestLedgersOlderThanDeletionsAreRememberedAreDropped(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		name    string
+		p       state.Position
+		dropped bool
+	}{
+		{"nothing is there", state.Position{}, false},
+		{"of now", state.Position{Changelog: 7, CaughtUp: now.UnixMilli()}, false},
+		{"of the week before last", state.Position{Changelog: 7, CaughtUp: now.Add(-14 * 24 * time.Hour).UnixMilli()}, true},
+		{"a first restore was cut off just now", state.Position{Restoring: true, CaughtUp: now.UnixMilli()}, false},
+		{"a first restore was cut off long ago", state.Position{Restoring: true, CaughtUp: now.Add(-14 * 24 * time.Hour).UnixMilli()}, true},
+		{"a first restore was cut off, nobody knows when", state.Position{Restoring: true}, true},
+	} {
+		if why := outdated(c.p, now, 7*24*time.Hour); (why != "") != c.dropped {
+			t.Errorf("%s: %q", c.name, why)
+		}
 	}
 }
