@@ -223,7 +223,7 @@ func TestTheClientTriesWithoutAPause(t *testing.T) {
 		mu.Lock()
 		refusing = true
 		for _, c := range conns {
-			c.Close() //nolint:errcheck // a pipe
+			c.Close()
 		}
 		mu.Unlock()
 		cl.Produce(t.Context(), &kgo.Record{Topic: "topic"}, nil)

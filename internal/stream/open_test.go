@@ -2,14 +2,11 @@ package stream
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stampede-rewards/stampede/pkg/state"
@@ -17,23 +14,9 @@ import (
 
 // A disk that refuses a write says nothing about what is on it: nobody is told that a store was dropped, and nothing is.
 func TestNoStoreIsDroppedForADiskThatRefuses(t *testing.T) {
-	var full atomic.Bool
-	store, err := state.Open(state.Config{Dir: "store", MemoryBytes: 16 << 20, FS: errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if full.Load() && op.Kind == errorfs.OpFileWrite {
-			return syscall.ENOSPC
-		}
-		return nil
-	}))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	full.Store(true)
-	if err := store.Prepare([]state.Prepared{{Partition: 1}}); !errors.Is(err, state.ErrBroken) {
-		t.Fatalf("a full disk is told as %v", err)
-	}
-	o := &opener{store: store, metrics: NewMetrics(), log: slog.New(slog.DiscardHandler)}
-	_, err = o.replay(1, point{}, nil, o.log)
-	if end := (fatal{}); !errors.As(err, &end) || !errors.Is(err, syscall.ENOSPC) {
+	o := &opener{metrics: NewMetrics(), log: slog.New(slog.DiscardHandler)} // without a store: nothing is asked of it
+	_, err := o.unreadable(1, fmt.Errorf("read: %w", state.ErrBroken))
+	if end := (fatal{}); !errors.As(err, &end) || !errors.Is(err, state.ErrBroken) {
 		t.Errorf("who opens a partition then is told %v", err)
 	}
 	registry := prometheus.NewPedanticRegistry()
