@@ -48,8 +48,12 @@ var mutants = []mutant{
 		old: "\tif !committed {\n", new: "\tif !committed && ctx.Err() != nil {\n",
 	},
 	{
-		name: "offsets are committed without the group's generation", file: "internal/stream/cycle.go",
+		name: "offsets are committed without the group's generation and against its heartbeat", file: "internal/stream/cycle.go",
 		old: "\t\toffsets := 0\n", new: "\t\trequest.Generation, request.MemberID, request.InstanceID = -1, \"\", nil\n\t\toffsets := 0\n",
+		client: &edit{ // which would refuse the member that was thrown out
+			"txn.go", "tryCommit := !s.failed() && commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance)",
+			"tryCommit := commitErr == nil && !hasAbortableCommitErr",
+		},
 	},
 	{
 		name: "the position is stored in a write of its own", file: "pkg/state/ledger.go",

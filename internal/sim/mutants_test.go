@@ -26,34 +26,59 @@ type mutant struct {
 	old     string // occurs once
 	new     string
 	imports string // what new needs beside, if anything: an import that is not there yet
+	client  *edit  // of franz-go, where it guards against the same
 	cheap   bool   // caught within a few seeds: CI runs it
 }
+
+// edit replaces a text that occurs once in a file.
+type edit struct{ file, old, new string }
 
 const root = "../.."
 
 // TestMutantsAreOnes holds each mutant to the code as it is.
 func TestMutantsAreOnes(t *testing.T) {
 	for _, m := range mutants {
-		if _, err := m.source(); err != nil {
+		if _, err := m.sources(); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// source is the broken file.
-func (m mutant) source() (string, error) {
-	source, err := os.ReadFile(filepath.Join(root, m.file))
+// sources are the broken files, by the path of what they replace.
+func (m mutant) sources() (map[string]string, error) {
+	path, err := filepath.Abs(filepath.Join(root, m.file))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if n := strings.Count(string(source), m.old); n != 1 {
-		return "", fmt.Errorf("mutant %q: what it replaces occurs %d times in %s: adapt it to the code", m.name, n, m.file)
+	broken, err := m.replace(edit{path, m.old, m.new})
+	if err != nil {
+		return nil, err
 	}
-	broken := strings.Replace(string(source), m.old, m.new, 1)
 	if m.imports != "" {
 		broken = strings.Replace(broken, "import (\n", "import (\n\t\""+m.imports+"\"\n", 1)
 	}
-	return broken, nil
+	sources := map[string]string{path: broken}
+	if m.client == nil {
+		return sources, nil
+	}
+	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/twmb/franz-go/pkg/kgo").Output()
+	if err != nil {
+		return nil, fmt.Errorf("mutant %q: where the client is: %w", m.name, err)
+	}
+	path = filepath.Join(strings.TrimSpace(string(dir)), m.client.file)
+	sources[path], err = m.replace(edit{path, m.client.old, m.client.new})
+	return sources, err
+}
+
+func (m mutant) replace(e edit) (string, error) {
+	source, err := os.ReadFile(e.file)
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(source), e.old); n != 1 {
+		return "", fmt.Errorf("mutant %q: what it replaces occurs %d times in %s: adapt it to the code", m.name, n, e.file)
+	}
+	return strings.Replace(string(source), e.old, e.new, 1), nil
 }
 
 // TestMutants breaks the program in one place after the other, and wants the simulation to see it.
@@ -91,22 +116,22 @@ func TestMutants(t *testing.T) {
 
 // run builds the mutant and simulates it until it is caught.
 func (m mutant) run(dir string) (caught report, err error) {
-	source, err := m.source()
+	sources, err := m.sources()
 	if err != nil {
 		return caught, err
 	}
-	original, err := filepath.Abs(filepath.Join(root, m.file))
+	replace := map[string]string{}
+	for path, source := range sources {
+		replace[path] = filepath.Join(dir, filepath.Base(path))
+		if err := os.WriteFile(replace[path], []byte(source), 0o600); err != nil {
+			return caught, err
+		}
+	}
+	replaced, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {
 		return caught, err
 	}
-	broken, overlay := filepath.Join(dir, "broken.go"), filepath.Join(dir, "overlay.json")
-	replaced, err := json.Marshal(map[string]map[string]string{"Replace": {original: broken}})
-	if err != nil {
-		return caught, err
-	}
-	if err := os.WriteFile(broken, []byte(source), 0o600); err != nil {
-		return caught, err
-	}
+	overlay := filepath.Join(dir, "overlay.json")
 	if err := os.WriteFile(overlay, replaced, 0o600); err != nil {
 		return caught, err
 	}
