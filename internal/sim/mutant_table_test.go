@@ -51,8 +51,8 @@ var mutants = []mutant{
 		name: "offsets are committed without the group's generation and against its heartbeat", file: "internal/stream/cycle.go",
 		old: "\t\toffsets := 0\n", new: "\t\trequest.Generation, request.MemberID, request.InstanceID = -1, \"\", nil\n\t\toffsets := 0\n",
 		client: &edit{ // which would refuse the member that was thrown out
-			"txn.go", "tryCommit := !s.failed() && commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance)",
-			"tryCommit := commitErr == nil && !hasAbortableCommitErr",
+			"pkg/kgo/txn.go", "tryCommit := !s.failed() && commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance)",
+			"tryCommit := commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance || true)",
 		},
 	},
 	{

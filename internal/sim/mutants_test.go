@@ -4,6 +4,7 @@ package sim
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -33,41 +34,88 @@ type mutant struct {
 // edit replaces a text that occurs once in a file.
 type edit struct{ file, old, new string }
 
-const root = "../.."
+const (
+	root   = "../.."
+	client = "github.com/twmb/franz-go"
+)
 
 // TestMutantsAreOnes holds each mutant to the code as it is.
 func TestMutantsAreOnes(t *testing.T) {
 	for _, m := range mutants {
-		if _, err := m.sources(); err != nil {
+		if _, _, err := m.source(); err != nil {
+			t.Error(err)
+		}
+		if m.client == nil {
+			continue
+		}
+		if _, err := m.clientSource(); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// sources are the broken files, by the path of what they replace.
-func (m mutant) sources() (map[string]string, error) {
-	path, err := filepath.Abs(filepath.Join(root, m.file))
-	if err != nil {
-		return nil, err
+// source is the broken file.
+func (m mutant) source() (path, broken string, err error) {
+	if path, err = filepath.Abs(filepath.Join(root, m.file)); err != nil {
+		return "", "", err
 	}
-	broken, err := m.replace(edit{path, m.old, m.new})
-	if err != nil {
-		return nil, err
+	if broken, err = m.replace(edit{path, m.old, m.new}); err != nil {
+		return "", "", err
 	}
 	if m.imports != "" {
 		broken = strings.Replace(broken, "import (\n", "import (\n\t\""+m.imports+"\"\n", 1)
 	}
-	sources := map[string]string{path: broken}
-	if m.client == nil {
-		return sources, nil
-	}
-	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/twmb/franz-go/pkg/kgo").Output()
+	return path, broken, nil
+}
+
+// clientDir is where the client's source is.
+func clientDir() (string, error) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", client).Output()
 	if err != nil {
-		return nil, fmt.Errorf("mutant %q: where the client is: %w", m.name, err)
+		return "", fmt.Errorf("where the client is: %w", err)
 	}
-	path = filepath.Join(strings.TrimSpace(string(dir)), m.client.file)
-	sources[path], err = m.replace(edit{path, m.client.old, m.client.new})
-	return sources, err
+	return strings.TrimSpace(string(dir)), nil
+}
+
+// clientSource is the client's broken file.
+func (m mutant) clientSource() (string, error) {
+	dir, err := clientDir()
+	if err != nil {
+		return "", err
+	}
+	return m.replace(edit{filepath.Join(dir, m.client.file), m.client.old, m.client.new})
+}
+
+// brokenClient copies the client with its broken file, and returns the build's flag that puts it in its place.
+func (m mutant) brokenClient(dir string) (flag string, err error) {
+	from, err := clientDir()
+	if err != nil {
+		return "", err
+	}
+	source, err := m.clientSource()
+	if err != nil {
+		return "", err
+	}
+	to, file := filepath.Join(dir, "client"), filepath.Join(dir, "client", m.client.file)
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return "", err
+	}
+	if err := errors.Join(os.Remove(file), os.WriteFile(file, []byte(source), 0o600)); err != nil { // its copy can't be written to
+		return "", err
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			return "", err
+		}
+		if name == "go.mod" {
+			text = fmt.Appendf(text, "\nreplace %s => %s\n", client, to)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			return "", err
+		}
+	}
+	return "-modfile=" + filepath.Join(dir, "go.mod"), nil
 }
 
 func (m mutant) replace(e edit) (string, error) {
@@ -116,27 +164,28 @@ func TestMutants(t *testing.T) {
 
 // run builds the mutant and simulates it until it is caught.
 func (m mutant) run(dir string) (caught report, err error) {
-	sources, err := m.sources()
+	original, source, err := m.source()
 	if err != nil {
 		return caught, err
 	}
-	replace := map[string]string{}
-	for path, source := range sources {
-		replace[path] = filepath.Join(dir, filepath.Base(path))
-		if err := os.WriteFile(replace[path], []byte(source), 0o600); err != nil {
+	broken, overlay := filepath.Join(dir, "broken.go"), filepath.Join(dir, "overlay.json")
+	replaced, err := json.Marshal(map[string]map[string]string{"Replace": {original: broken}})
+	if err != nil {
+		return caught, err
+	}
+	if err := errors.Join(os.WriteFile(broken, []byte(source), 0o600), os.WriteFile(overlay, replaced, 0o600)); err != nil {
+		return caught, err
+	}
+	build := []string{"test", "-c", "-vet=off", "-tags", "synctests", "-overlay", overlay}
+	if m.client != nil {
+		flag, err := m.brokenClient(dir)
+		if err != nil {
 			return caught, err
 		}
-	}
-	replaced, err := json.Marshal(map[string]map[string]string{"Replace": replace})
-	if err != nil {
-		return caught, err
-	}
-	overlay := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(overlay, replaced, 0o600); err != nil {
-		return caught, err
+		build = append(build, flag)
 	}
 	binary, results := filepath.Join(dir, "sim.test"), filepath.Join(dir, "results.json")
-	if out, err := exec.Command("go", "test", "-c", "-vet=off", "-tags", "synctests", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil { //nolint:gosec // our own words
+	if out, err := exec.Command("go", append(build, "-o", binary, ".")...).CombinedOutput(); err != nil { //nolint:gosec // our own words
 		return caught, fmt.Errorf("build: %w\n%s", err, out)
 	}
 	out, runErr := exec.Command(binary, "-test.run=^TestSimulation$", "-first", "-seeds", fmt.Sprint(*mutantBudget), "-report", results).CombinedOutput() //nolint:gosec // the same
