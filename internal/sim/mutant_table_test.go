@@ -139,10 +139,6 @@ var mutants = []mutant{
 		old: "s[i].id == id && clock <= ", new: "s[i].id == id && i > 0 && clock <= ",
 	},
 	{
-		name: "a partition keeps its memory when it is handed over", file: "internal/stream/rebalance.go",
-		old: "\t\tdelete(s.partitions, n)\n\t\tif err := p.checkpoint()", new: "\t\tif err := p.checkpoint()",
-	},
-	{
 		name: "a partition is handed over without its memory being written", file: "internal/stream/rebalance.go",
 		old: "\t\tif err := p.checkpoint(); err != nil && s.failed == nil {", new: "\t\tif err := p.store.Checkpoint(n, p.position, nil); err != nil && s.failed == nil {",
 	},
