@@ -8,13 +8,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/alecthomas/kong"
-	"github.com/docker/go-units"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/term"
 
+	"github.com/stampede-rewards/stampede/internal/command"
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
@@ -31,11 +29,11 @@ type run struct {
 
 	CommitInterval     time.Duration `env:"STAMPEDE_COMMIT_INTERVAL" default:"50ms" help:"How long a transaction collects events: shorter is quicker, longer is cheaper (${default})."`
 	CheckpointInterval time.Duration `env:"STAMPEDE_CHECKPOINT_INTERVAL" default:"5s" help:"How often ledgers go from the journal to their keys (${default})."`
-	Memory             size          `env:"STAMPEDE_MEMORY" default:"256MiB" placeholder:"SIZE" help:"What the store may hold in memory, at least 16MiB (${default})."`
+	Memory             command.Size  `env:"STAMPEDE_MEMORY" default:"256MiB" placeholder:"SIZE" help:"What the store may hold in memory, at least 16MiB (${default})."`
 	Sync               bool          `env:"STAMPEDE_SYNC" help:"Wait for the disk with every transaction. Without it a power cut can cost a restart that reads the changelog, and nothing else."`
 
 	Listen string `env:"STAMPEDE_LISTEN" placeholder:"HOST:PORT" help:"Where /metrics, /healthz and /readyz are served (default: 127.0.0.1:9180, or any free port of 127.0.0.1)."`
-	logging
+	command.Logging
 }
 
 // Validate is called by kong.
@@ -58,7 +56,7 @@ func (r *run) Validate() error {
 
 // Run is called by main.
 func (r *run) Run(ctx context.Context) error {
-	log := r.logger()
+	log := r.Logger()
 	connection, err := r.Connection()
 	if err != nil {
 		return err
@@ -149,37 +147,4 @@ func (p *process) run(ctx context.Context) error {
 	})
 	g.Go(func() error { return p.server.run(working) })
 	return errors.Join(g.Wait(), p.store.Close())
-}
-
-// logging is how much is logged and in which form.
-type logging struct {
-	LogLevel  slog.Level `env:"STAMPEDE_LOG_LEVEL" default:"info" help:"debug, info, warn or error (${default})."`
-	LogFormat string     `env:"STAMPEDE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json, or auto: text on a terminal, else json (${default})."`
-}
-
-// logger writes to stderr.
-func (l logging) logger() *slog.Logger {
-	options := &slog.HandlerOptions{Level: l.LogLevel}
-	text := l.LogFormat == "text" || l.LogFormat == "auto" && term.IsTerminal(int(os.Stderr.Fd())) //nolint:gosec // a descriptor is an int
-	if text {
-		return slog.New(slog.NewTextHandler(os.Stderr, options))
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, options))
-}
-
-// size is a number of bytes, written like 256MiB.
-type size int64
-
-// Decode is called by kong.
-func (s *size) Decode(ctx *kong.DecodeContext) error {
-	var text string
-	if err := ctx.Scan.PopValueInto("size", &text); err != nil {
-		return err
-	}
-	n, err := units.RAMInBytes(text)
-	*s = size(n)
-	if err != nil {
-		return fmt.Errorf("%q is no size: write for example 256MiB", text)
-	}
-	return nil
 }

@@ -1,0 +1,24 @@
+package command
+
+import (
+	"log/slog"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// Logging is the flags of a program that logs. The tags are kong's.
+type Logging struct {
+	LogLevel  slog.Level `env:"STAMPEDE_LOG_LEVEL" default:"info" help:"debug, info, warn or error (${default})."`
+	LogFormat string     `env:"STAMPEDE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json, or auto: text on a terminal, else json (${default})."`
+}
+
+// Logger writes to stderr.
+func (l Logging) Logger() *slog.Logger {
+	options := &slog.HandlerOptions{Level: l.LogLevel}
+	text := l.LogFormat == "text" || l.LogFormat == "auto" && term.IsTerminal(int(os.Stderr.Fd())) //nolint:gosec // a descriptor is an int
+	if text {
+		return slog.New(slog.NewTextHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+}
