@@ -13,6 +13,9 @@ var controls = map[string]func(*Engine, *Ledger, *Event, int64) *Rejection{
 	"stampede.excused":   (*Engine).excusedEvent,
 }
 
+// IsUserControl says whether a type is that of a control event under a user's key. Others that begin with ControlPrefix are unknown there.
+func IsUserControl(kind string) bool { return controls[kind] != nil }
+
 // control applies a control event.
 func (e *Engine) control(l *Ledger, ev *Event, clock int64) {
 	apply := controls[ev.Type]

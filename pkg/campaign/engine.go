@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	// maxAhead is how far an event's time may be ahead of the clock (E5).
-	maxAhead = 5 * time.Minute
+	// MaxAhead is how far an event's time may be ahead of the clock (E5).
+	MaxAhead = 5 * time.Minute
 	// DefaultLedgerBytes bounds one user's ledger where the configuration says nothing else (E7).
 	DefaultLedgerBytes = 1 << 20
-	// controlPrefix begins the type of every control event.
-	controlPrefix = "stampede."
+	// ControlPrefix begins the type of every control event.
+	ControlPrefix = "stampede."
 )
 
 // Engine applies records to ledgers. It is a pure function in the shape of an object: what it holds beside the campaigns in
@@ -78,9 +78,9 @@ func (e *Engine) Apply(l *Ledger, ev *Event, clock int64) *Result {
 	}
 	e.begin()
 	switch {
-	case ev.Time > msToNs(clock)+int64(maxAhead):
+	case ev.Time > msToNs(clock)+int64(MaxAhead):
 		e.result.Rejection = &Rejection{Reason: ReasonFuture, Detail: "time is more than 5 minutes ahead of the record's timestamp (E5)"}
-	case strings.HasPrefix(ev.Type, controlPrefix):
+	case strings.HasPrefix(ev.Type, ControlPrefix):
 		e.control(l, ev, clock)
 	default:
 		e.event(l, ev, clock)
@@ -600,7 +600,7 @@ func (e *Engine) growth(ev *Event) int {
 		perLeaf     = 128 + maxDistinctBytes
 		perByte     = 16 // an attribute takes at least 4 bytes in `data` and adds less than 64; a date takes 12 and adds less than 32
 	)
-	if strings.HasPrefix(ev.Type, controlPrefix) {
+	if strings.HasPrefix(ev.Type, ControlPrefix) {
 		return perEvent + perCampaign*(1+len(e.set.watching)) + perByte*len(ev.Data.Raw())
 	}
 	growth := perEvent
