@@ -1,4 +1,4 @@
-// Command producer puts events into Kafka: from files, or drawn at random for a load. Each subcommand is a file of its own;
+// Command producer puts events into Kafka: from files, by HTTP, or drawn at random for a load. Each subcommand is a file of its own;
 // main only wires.
 package main
 
@@ -8,6 +8,8 @@ import "github.com/stampede-rewards/stampede/internal/command"
 type commands struct {
 	Send     send     `cmd:"" help:"Send the events of files or stdin, one CloudEvent a line."`
 	Generate generate `cmd:"" help:"Send events drawn at random, as users of the example campaigns produce them."`
+	Serve    serve    `cmd:"" help:"Take events by HTTP, as CloudEvents, and put them into Kafka."`
+	Key      key      `cmd:"" help:"Make an API key for the gateway: the key on stderr, its line for the file of keys on stdout."`
 }
 
 func main() {
