@@ -64,7 +64,9 @@ func child(t *testing.T) {
 	debug.SetGCPercent(800) // a world is small, and gone after it
 	out := os.NewFile(3, "results")
 	for n := begin; n < end; n += step {
-		fmt.Fprintf(out, "%d\n", n)
+		if _, err := fmt.Fprintf(out, "%d\n", n); err != nil {
+			t.Fatal(err) // nobody reads any more
+		}
 		Run(t, Draw(n), func(r Result) {
 			if len(r.Violations) == 0 {
 				r.Trace = nil
