@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,7 @@ type Connection struct {
 	ClientID string       // default "stampede"; it appears in the broker's logs and quotas
 	Log      *slog.Logger // default none
 	Hooks    []kgo.Hook   // metrics
+	Security Security     // default none
 	// Dial replaces the dialer, in tests.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -79,6 +81,7 @@ func (c Connection) Options() []kgo.Opt {
 	} else {
 		options = append(options, kgo.DialTimeout(dialTimeout))
 	}
+	options = append(options, c.Security.options()...)
 	if c.Log != nil {
 		// The library tells as information what is its own business: ours begins at a warning.
 		options = append(options, kgo.WithLogger(kslog.New(slog.New(atLeast{c.Log.Handler(), slog.LevelWarn}))))
@@ -114,6 +117,9 @@ func ping(ctx context.Context, cl *kgo.Client, brokers []string) error {
 		}
 		if errors.As(err, new(*kerr.Error)) { // an answer, and not one that waiting changes
 			return fmt.Errorf("the broker at %s refuses: %w", strings.Join(brokers, ", "), err)
+		}
+		if untrusted := (*tls.CertificateVerificationError)(nil); errors.As(err, &untrusted) {
+			return fmt.Errorf("the broker at %s shows a certificate that can't be trusted: %w; --kafka-tls-ca names the authority, and the name must be the address's", strings.Join(brokers, ", "), untrusted)
 		}
 		select {
 		case <-bounded.Done():

@@ -93,10 +93,13 @@ func environment(cfg Config, address string) map[string]string {
 		"controller.quorum.voters": "1@localhost:9093",
 		"log.dirs":                 "/tmp/kafka-log",
 	}) {
-		variables["KAFKA_"+strings.ToUpper(strings.ReplaceAll(name, ".", "_"))] = value
+		variables["KAFKA_"+strings.ToUpper(variableOf.Replace(name))] = value
 	}
 	return variables
 }
+
+// variableOf turns a property's name into that of the image's variable.
+var variableOf = strings.NewReplacer(".", "_", "_", "__", "-", "___")
 
 func (k *container) addresses() []string { return k.outside[:1] }
 
