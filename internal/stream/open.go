@@ -92,6 +92,7 @@ func (o *opener) open(ctx context.Context, n int32, c committed) (state.Position
 		return state.Position{}, &RefusedError{n, fmt.Sprintf("the changelog says that the clock at offset %d was %d and the offset's metadata say %d: "+
 			"topic %s was changed by hand, or belongs to another installation", c.offset, position.Clock, named.Clock, o.topics.Changelog.Name)}
 	}
+	position.CaughtUp = time.Now().UnixMilli() // also where the changelog was not read: what the next cycle prepares is of now
 	log.Info("partition open", "took", time.Since(began).Round(time.Millisecond))
 	return position, nil
 }
@@ -180,10 +181,12 @@ func (o *opener) begin(ctx context.Context, n int32) (state.Position, error) {
 	if err != nil || position.Input > 0 || entries > 1 {
 		return o.quarantine(n, "nothing was ever processed: what the store has is of another installation")
 	}
-	if err := o.store.Checkpoint(n, o.position(), nil); err != nil {
+	position = o.position()
+	position.CaughtUp = time.Now().UnixMilli()
+	if err := o.store.Checkpoint(n, position, nil); err != nil {
 		return state.Position{}, fatal{fmt.Errorf("open events/%d: %w", n, err)}
 	}
-	return o.position(), nil
+	return position, nil
 }
 
 // position is the one before the first event.
@@ -297,7 +300,7 @@ func (o *opener) catchUp(ctx context.Context, n int32, target point, from state.
 			return state.Position{}, err
 		}
 	}
-	if from.Changelog == 0 && !from.Restoring {
+	if pointOf(from) == (point{}) && !from.Restoring {
 		from.CaughtUp = time.Now().UnixMilli() // if this is cut off, its ledgers stay, and are of now
 	}
 	position, found, err := o.restore(ctx, n, target, from, log)
@@ -330,7 +333,7 @@ func (o *opener) unreadable(n int32, err error) (state.Position, error) {
 
 // outdated says why ledgers are too old to be brought up to date: what the changelog has forgotten since can't be told. Empty if they are not.
 func outdated(p state.Position, now time.Time, retention time.Duration) string {
-	if p.Changelog == 0 && !p.Restoring {
+	if p.Changelog == 0 && pointOf(p) == (point{}) && !p.Restoring {
 		return "" // there are none
 	}
 	age := now.Sub(time.UnixMilli(p.CaughtUp))

@@ -42,6 +42,8 @@ func TestLedgersOlderThanDeletionsAreRememberedAreDropped(t *testing.T) {
 		{"nothing is there", state.Position{}, false},
 		{"of now", state.Position{Changelog: 7, CaughtUp: now.UnixMilli()}, false},
 		{"of the week before last", state.Position{Changelog: 7, CaughtUp: now.Add(-14 * 24 * time.Hour).UnixMilli()}, true},
+		{"the journal of the first cycles, of now", state.Position{Input: 7, CaughtUp: now.UnixMilli()}, false},
+		{"the journal of the first cycles, of the week before last", state.Position{Input: 7, CaughtUp: now.Add(-14 * 24 * time.Hour).UnixMilli()}, true},
 		{"a first restore was cut off just now", state.Position{Restoring: true, CaughtUp: now.UnixMilli()}, false},
 		{"a first restore was cut off long ago", state.Position{Restoring: true, CaughtUp: now.Add(-14 * 24 * time.Hour).UnixMilli()}, true},
 		{"a first restore was cut off, nobody knows when", state.Position{Restoring: true}, true},
