@@ -12,15 +12,16 @@ import (
 
 // commands are the subcommands: flags, help and environment are declared here and nowhere else.
 type commands struct {
-	Demo     demo     `cmd:"" help:"Show everything at once: a broker, events, a processor and the rewards, with nothing else installed."`
-	Run      run      `cmd:"" help:"Work on the events of a Kafka until told to stop."`
-	Publish  publish  `cmd:"" help:"Put the campaigns of a directory in force, and withdraw those that it has not."`
-	InForce  inForce  `cmd:"" name:"campaigns" help:"List the campaigns that are in force, and how many users are under way in each."`
-	Check    check    `cmd:"" help:"Read campaign files and report every mistake with its place."`
-	Test     test     `cmd:"" help:"Run scenarios: what users do, and which rewards that must give."`
-	Explain  explain  `cmd:"" help:"Tell where a user stands in every campaign, and what became of each event."`
-	Schema   schema   `cmd:"" help:"Print the JSON Schema of campaign files or of sponsors' files, for editors."`
-	Simulate simulate `cmd:"" help:"Run campaigns over a file of events, without Kafka."`
+	Demo     demo        `cmd:"" help:"Show everything at once: a broker, events, a processor and the rewards, with nothing else installed."`
+	Run      run         `cmd:"" help:"Work on the events of a Kafka until told to stop."`
+	Publish  publish     `cmd:"" help:"Put the campaigns of a directory in force, and withdraw those that it has not."`
+	InForce  inForce     `cmd:"" name:"campaigns" help:"List the campaigns that are in force, and how many users are under way in each."`
+	Check    check       `cmd:"" help:"Read campaign files and report every mistake with its place."`
+	Test     test        `cmd:"" help:"Run scenarios: what users do, and which rewards that must give."`
+	Explain  explain     `cmd:"" help:"Tell where a user stands in every campaign, and what became of each event."`
+	Schema   schema      `cmd:"" help:"Print the JSON Schema of campaign files or of sponsors' files, for editors."`
+	Letters  deadLetters `cmd:"" name:"dead-letters" help:"Look at the records that could not be processed, and send them again."`
+	Simulate simulate    `cmd:"" help:"Run campaigns over a file of events, without Kafka."`
 }
 
 func main() {

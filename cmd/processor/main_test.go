@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
 )
@@ -32,7 +34,8 @@ func TestTranscripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await": await,
+			"await":   await,
+			"produce": produce,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("DEPLOY", deploy+"/../../deploy")
@@ -59,6 +62,17 @@ func freeAddress() (string, error) {
 		return "", err
 	}
 	return l.Addr().String(), l.Close()
+}
+
+// produce USER FILE puts a file's text into the events, as whoever has a Kafka client can.
+func produce(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: produce USER FILE")
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(ts.Getenv("STAMPEDE_BROKERS"), ",")...))
+	ts.Check(err)
+	defer cl.Close()
+	ts.Check(cl.ProduceSync(context.Background(), &kgo.Record{Topic: "events", Key: []byte(args[0]), Value: []byte(ts.ReadFile(args[1]))}).FirstErr())
 }
 
 // await URL FILE [PATTERN] waits until a URL answers 200, and with what matches, and writes the answer to a file.

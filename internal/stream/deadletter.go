@@ -15,6 +15,9 @@ import (
 
 // The headers that a dead letter carries beside those of its record (E6).
 const (
+	headerTopic     = "stampede_topic" // of the record; a reward names the event that it was issued by in the same way
+	headerPartition = "stampede_partition"
+	headerOffset    = "stampede_offset"
 	headerTimestamp = "stampede_timestamp" // of the record, Unix ms
 	headerReason    = "stampede_reason"
 	headerDetail    = "stampede_detail"

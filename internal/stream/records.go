@@ -31,9 +31,9 @@ func (rs records) reward(r *campaign.Reward, cause *kgo.Record) *kgo.Record {
 // placeOf names a record of the events topic in headers.
 func placeOf(r *kgo.Record) []kgo.RecordHeader {
 	return []kgo.RecordHeader{
-		{Key: "stampede_topic", Value: []byte(r.Topic)},
-		{Key: "stampede_partition", Value: strconv.AppendInt(nil, int64(r.Partition), 10)},
-		{Key: "stampede_offset", Value: strconv.AppendInt(nil, r.Offset, 10)},
+		{Key: headerTopic, Value: []byte(r.Topic)},
+		{Key: headerPartition, Value: strconv.AppendInt(nil, int64(r.Partition), 10)},
+		{Key: headerOffset, Value: strconv.AppendInt(nil, r.Offset, 10)},
 	}
 }
 
