@@ -130,7 +130,7 @@ func newProcess(cfg stream.Config, store state.Config, listen string) (*process,
 	cfg.Store, cfg.Metrics, cfg.ClientMetrics = p.store, stream.NewMetrics(), &kafka.ClientMetrics{}
 	p.worker = stream.NewWorker(cfg)
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		cfg.Metrics, stream.StoreCollector(p.store))
+		cfg.Metrics, stream.StoreCollector(p.store), diskFree(store.Dir))
 	if p.server, err = newServer(listen, prometheus.Gatherers{registry, cfg.ClientMetrics}, p.worker.Status); err != nil {
 		return nil, errors.Join(err, p.store.Close())
 	}
