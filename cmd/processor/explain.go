@@ -62,7 +62,7 @@ func (x *explain) Run(ctx context.Context) error {
 	}
 	l := s.replay.Ledger(x.User)
 	if l == nil {
-		return fmt.Errorf("no event of user %s is in the file", x.User)
+		return fmt.Errorf("no event of user %s is in the file, or none behind the user's erasure (C4)", x.User)
 	}
 	for _, standing := range s.engine.Explain(l, s.replay.Clock()) {
 		fmt.Printf("%s: %s\n", standing.Campaign.ID, standing.Campaign.Title)

@@ -124,6 +124,7 @@ type simulation struct {
 	decided func(user string, ev *campaign.Event, r *campaign.Result) error
 
 	events, rejected int
+	dropped          int // of erased users
 }
 
 // lines is a file of objects, one a line.
@@ -173,7 +174,11 @@ func (s *simulation) tell(decided func(string, *campaign.Event, *campaign.Result
 }
 
 func (s *simulation) summary() string {
-	return fmt.Sprintf("%d events of %d users: %d rewards, %d dead letters", s.events, s.replay.Users(), s.rewards.n, s.rejected)
+	erased := ""
+	if s.dropped > 0 {
+		erased = fmt.Sprintf(", %d events of erased users dropped", s.dropped)
+	}
+	return fmt.Sprintf("%d events of %d users: %d rewards, %d dead letters%s", s.events, s.replay.Users(), s.rewards.n, s.rejected, erased)
 }
 
 // envelope is what a file says in the place of a Kafka record's key and timestamp.
@@ -202,7 +207,7 @@ func (s *simulation) advance(clock int64) error {
 
 func (s *simulation) line(n int, line []byte, cut bool) error {
 	s.events++
-	if cut {
+	if cut { // of whom it is cannot be told
 		return s.reject(n, line, &campaign.Rejection{
 			Reason: campaign.ReasonTooLarge, Detail: fmt.Sprintf("the line is longer than %d bytes; this is its beginning", campaign.DefaultEventBytes),
 		})
@@ -215,6 +220,10 @@ func (s *simulation) line(n int, line []byte, cut bool) error {
 		return err
 	}
 	rejection := s.decoder.Decode(&campaign.Record{Key: []byte(e.Subject), Value: line, Clock: s.replay.Clock()}, &s.event)
+	if dropped := s.replay.Drop(&s.event, rejection); dropped != nil {
+		s.dropped++
+		return s.took(s.event.User, &s.event, dropped)
+	}
 	if rejection != nil {
 		return s.reject(n, line, rejection)
 	}

@@ -9,12 +9,12 @@
 //	fold_equality        1    rewards of a partition of events are the engine's of what is committed of it, record for record, in order
 //	model_equality       1    they, and the reasons of dead letters, are the model's
 //	dead_letters         1    each record that can't be processed is there once, with its bytes and its reason
-//	no_duplicate         2 *  no reward's id is there twice
+//	no_duplicate         2 *  no reward's id is there twice, but of a user who was erased and began anew (C4)
 //	nothing_uncommitted  2 *  no reward is for a record at or behind the committed offset
 //	cause_monotonic      5 *  rewards for a partition of events are in the order of the records that led to them
 //	offsets_monotonic    5 *  a committed offset, with its step, never goes back
 //	changelog_monotonic  5 *  position records of a partition go on, in input and step and in clock
-//	changelog_fold       3, 9 the changelog, last word by last word, is the engine's ledgers and campaigns, byte for byte
+//	changelog_fold       3, 9 the changelog, last word by last word, is the engine's ledgers, campaigns and erased users, byte for byte
 //	changelog_position   3    the last position record says the committed offset, the engine's clock and the topic
 //	store_behind_commit  4    no store is ahead of the committed offset
 //	store_contents       4, 9 a store holds the engine's ledgers, campaigns and clock of the very offset that it says, behind the committed one too

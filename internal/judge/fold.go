@@ -26,7 +26,7 @@ type fold struct {
 // kept is what is kept of a partition by an offset.
 type kept struct {
 	clock   int64
-	ledgers map[string][]byte // and what is kept of campaigns, under names that no user has
+	ledgers map[string][]byte // and what is kept of campaigns and erased users, under names that no user has
 }
 
 // letter is what a dead letter is compared by.
@@ -75,7 +75,7 @@ func (f *folding) keep(offset int64) {
 	for user, l := range f.replay.Ledgers {
 		k.ledgers[user] = l.Append(nil)
 	}
-	for _, s := range f.inForce.Stored() {
+	for _, s := range append(f.inForce.Stored(), f.replay.Erased().Stored()...) {
 		k.ledgers[s.Name] = s.Value
 	}
 	f.at[offset] = k
@@ -108,7 +108,11 @@ func (f *folding) apply(r *kgo.Record) error {
 		return nil
 	}
 	f.events++
-	if why := f.decoder.Decode(&record, &f.event); why != nil {
+	why := f.decoder.Decode(&record, &f.event)
+	if f.replay.Drop(&f.event, why) != nil {
+		return nil
+	}
+	if why != nil {
 		f.reject(r, why)
 		return nil
 	}

@@ -27,6 +27,7 @@ type Case struct {
 	Group      string
 	Stores     []*state.Store    // what they hold of each partition is compared, wherever they are
 	Model      []*model.Campaign // if any: all that was published, in every version; then the rewards are the model's, too
+	Erased     []string          // users who may be erased: an id of theirs is issued again where they begin anew, and fold_equality alone says whether it may be
 	Settle     time.Duration     // how long open transactions are waited for, default a minute
 }
 
@@ -83,7 +84,7 @@ func Judge(ctx context.Context, c Case) (Verdict, error) {
 	if v.Uncommitted, err = c.Remaining(ctx); err != nil {
 		return v, err
 	}
-	order := newOrder(c.Topics)
+	order := newOrder(c)
 	findings := []error{ahead, c.compareRewards(ctx, order, expected, committed, &v), c.compareDeadLetters(ctx, order, expected, &v)}
 	ends, err := c.Connection.Ends(ctx, c.Topics.Changelog.Name)
 	if err != nil {

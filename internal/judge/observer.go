@@ -51,7 +51,7 @@ func (c Case) Observe() (*Observer, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	o := &Observer{c: c, stop: stop, order: newOrder(c.Topics), commits: newCommits(), uncovered: map[int32]owed{}}
+	o := &Observer{c: c, stop: stop, order: newOrder(c), commits: newCommits(), uncovered: map[int32]owed{}}
 	o.tasks.Go(func() {
 		defer cl.Close()
 		for ctx.Err() == nil {

@@ -16,6 +16,7 @@ import (
 // order; what it was shown already, by a client that has lost its place, it takes no notice of.
 type order struct {
 	topics   kafka.TopicsState
+	erased   []string
 	next     map[place]int64  // offset behind what was shown
 	rewards  map[string]place // where each was seen
 	at       map[string]int64
@@ -41,9 +42,9 @@ type writer struct {
 	id int64
 }
 
-func newOrder(topics kafka.TopicsState) *order {
+func newOrder(c Case) *order {
 	return &order{
-		topics: topics, next: map[place]int64{}, rewards: map[string]place{}, at: map[string]int64{}, causes: map[int32]int64{},
+		topics: c.Topics, erased: c.Erased, next: map[place]int64{}, rewards: map[string]place{}, at: map[string]int64{}, causes: map[int32]int64{},
 		points: map[pointsOf]stream.PositionRecord{}, epochs: map[writer]int16{},
 	}
 }
@@ -78,7 +79,7 @@ func (o *order) fenced(r *kgo.Record, in place) {
 	o.epochs[w] = r.ProducerEpoch
 }
 
-// reward wants each reward once, and those of a partition of events in the order of what they are for.
+// reward wants each reward once, unless its user was erased and began anew, and those of a partition of events in the order of what they are for.
 func (o *order) reward(r *kgo.Record, in place) {
 	var reward struct {
 		ID string `json:"id"`
@@ -87,7 +88,7 @@ func (o *order) reward(r *kgo.Record, in place) {
 		o.find(broken(FoldEquality, "%s is no reward: %.100q", at(r), r.Value))
 		return
 	}
-	if before, twice := o.rewards[reward.ID]; twice {
+	if before, twice := o.rewards[reward.ID]; twice && !slices.Contains(o.erased, string(r.Key)) {
 		o.find(broken(NoDuplicate, "reward %s is at %s/%d@%d and at %s", reward.ID, before.topic, before.partition, o.at[reward.ID], at(r)))
 	} else {
 		o.rewards[reward.ID], o.at[reward.ID] = in, r.Offset

@@ -28,7 +28,7 @@ func TestAnEarlierLifeOfAProducerIsFencing(t *testing.T) {
 		{"an earlier one", []*kgo.Record{record(0, 1, 1), record(1, 1, 0)}, []Invariant{Fencing}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := newOrder(topics)
+			o := newOrder(Case{Topics: topics})
 			for _, r := range c.records {
 				o.see(r)
 			}

@@ -26,12 +26,12 @@ func (s Story) Entries(first int64) (entries []Entry) {
 	return entries
 }
 
-// DrawStory draws n things that users do, and some of them again, between publishes of all that the model can judge. Campaigns with a `none`
+// DrawStory draws n things that users do, and some of them again, between publishes of all that the model can judge; some users are erased. Campaigns with a `none`
 // come first, before anybody has done anything; those in which a close pays are not withdrawn.
 func DrawStory(d Draw, users []string, n int) Story {
 	var s Story
 	campaigns := []*Campaign{DrawCampaign(d, "c0"), DrawCampaign(d, "c1"), DrawCampaign(d, "c2")}
-	records := DrawRecords(d, campaigns, users, n)
+	records := DrawErasures(d, DrawRecords(d, campaigns, users, n))
 	control := func(at time.Time, value []byte) {
 		s.Steps = append(s.Steps, Step{at, []byte(ControlKey), value})
 	}

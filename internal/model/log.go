@@ -13,6 +13,7 @@ type Log struct {
 	inForce   map[string]*standing
 	raised    []raise
 	users     map[string]*user
+	erased    map[string]time.Time // when those were erased of whom something from before could still be in time (C4)
 	clock     time.Time
 	reached   func(string)
 
@@ -60,7 +61,7 @@ type raise struct {
 
 // NewLog is a log of which nothing is read. The campaigns are those that it may tell of; none is in force.
 func NewLog(campaigns ...*Campaign) *Log {
-	l := &Log{published: map[string]*Campaign{}, inForce: map[string]*standing{}, users: map[string]*user{}, reached: func(string) {}}
+	l := &Log{published: map[string]*Campaign{}, inForce: map[string]*standing{}, users: map[string]*user{}, erased: map[string]time.Time{}, reached: func(string) {}}
 	for _, c := range campaigns {
 		l.published[c.YAML()] = c
 	}
@@ -124,6 +125,7 @@ func (l *Log) advance(to time.Time) {
 	if to.After(l.clock) {
 		l.clock = to
 	}
+	maps.DeleteFunc(l.erased, func(_ string, at time.Time) bool { return l.clock.Sub(at) > l.lateness(at) })
 }
 
 const maxAhead = 5 * time.Minute // how far a time may be ahead of the clock (E5)
@@ -136,6 +138,11 @@ func (l *Log) take(r Record) (reason string) {
 	switch {
 	case r.At.After(r.Clock.Add(maxAhead)):
 		return "future"
+	case r.Kind == "stampede.erased":
+		l.erase(r.User)
+		return ""
+	case l.drops(r.User):
+		return ""
 	case control && !slices.Contains(controls, r.Kind):
 		return "unknown_control"
 	case u != nil && u.duplicate(r):
@@ -156,6 +163,22 @@ func (l *Log) take(r Record) (reason string) {
 		u.judge(r.Clock, false)
 	}
 	return ""
+}
+
+// erase forgets a user (C4).
+func (l *Log) erase(name string) {
+	l.reached("erased")
+	delete(l.users, name)
+	l.erased[name] = l.clock
+}
+
+// drops says whether nothing becomes of a user's records.
+func (l *Log) drops(name string) bool {
+	_, drops := l.erased[name]
+	if drops {
+		l.reached("dropped")
+	}
+	return drops
 }
 
 var controls = []string{"stampede.profile", "stampede.enrolled", "stampede.withdrawn", "stampede.excused"}

@@ -58,7 +58,7 @@ func (l *Log) Read(e Entry) error {
 	}
 	l.advance(clock)
 	reason, err := l.read(e)
-	if reason != "" {
+	if _, erased := l.erased[string(e.Key)]; reason != "" && !erased {
 		l.letters = append(l.letters, Letter{e.Offset, reason})
 	}
 	if err != nil {
@@ -91,6 +91,9 @@ func (l *Log) read(e Entry) (reason string, err error) {
 	r := Record{User: string(e.Key), Clock: l.clock}
 	if reason = event.into(&r); reason != "" {
 		return reason, nil
+	}
+	if r.Kind != "stampede.erased" && l.drops(r.User) {
+		return "", nil
 	}
 	// What is not read the same by everybody comes last: a record that is refused anyway needs no data.
 	if r.At.After(r.Clock.Add(maxAhead)) {

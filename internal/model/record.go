@@ -39,6 +39,8 @@ func (r Record) CloudEvent() []byte {
 			says = append(says, fmt.Sprintf(`"attributes":{"plan":%q}`, r.Plan))
 		}
 		data = "{" + strings.Join(says, ",") + "}"
+	case "stampede.erased":
+		data = fmt.Sprintf(`{"salt":%q}`, r.ID)
 	case "stampede.enrolled", "stampede.withdrawn":
 		data = fmt.Sprintf(`{"campaign":%q}`, r.Campaign)
 	case "stampede.excused":

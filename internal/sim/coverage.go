@@ -85,6 +85,8 @@ const (
 	ticked          = "tick written"
 	fired           = "ledger fired"
 	deadLetters     = "dead letter written"
+	erased          = "user erased"
+	dropped         = "record of an erased user dropped"
 	nothingAtStart  = "process ended because nothing worked at its start"
 	endedByDisk     = "process ended by a full disk"
 	stoppedInOrder  = "process stopped in order"
@@ -94,7 +96,7 @@ const (
 
 var paths = []string{
 	discarded, undecided, wasCommitted, wasNotCommitted, replayed, newestTaken, newestDropped, givenBack, restored, broughtUp, quarantined, oldStore,
-	handedOver, takenAway, refused, heldBack, tooLong, refusedByGroup, refusedProducer, firedInParts, ticked, fired, deadLetters, nothingAtStart,
+	handedOver, takenAway, refused, heldBack, tooLong, refusedByGroup, refusedProducer, firedInParts, ticked, fired, deadLetters, erased, dropped, nothingAtStart,
 	endedByDisk, stoppedInOrder, slowWrites, refusedWrite,
 }
 
@@ -269,6 +271,7 @@ func (l *life) counted() {
 	for _, f := range families {
 		path := map[string]string{
 			"stampede_ticks_total": ticked, "stampede_ledgers_fired_total": fired, "stampede_dead_letters_total": deadLetters,
+			"stampede_users_erased_total": erased, "stampede_erased_records_total": dropped,
 		}[f.GetName()]
 		if path == "" {
 			continue

@@ -53,12 +53,22 @@ func drawLoad(s *Scenario) *load {
 	for i := range users {
 		users[i] = fmt.Sprintf("user-%d", i)
 	}
-	l.records = model.DrawRecords(d, l.campaigns, users, s.Events)
+	l.records = model.DrawErasures(d, model.DrawRecords(d, l.campaigns, users, s.Events))
 	l.wall = published // no tick is ever due
 	if r.IntN(3) == 0 {
 		l.wall = model.Start.Add(time.Duration(r.IntN(14*24)) * time.Hour)
 	}
 	return l
+}
+
+// erased are the users who are erased.
+func (l *load) erased() (users []string) {
+	for _, r := range l.records {
+		if r.Kind == "stampede.erased" {
+			users = append(users, r.User)
+		}
+	}
+	return users
 }
 
 // drawPublish draws what comes into force next: a new campaign, a higher version, another goal, or one campaign less. The model can't judge a

@@ -147,6 +147,11 @@ var mutants = []mutant{
 		old: "\tp.outputs = append(p.outputs, p.records.deadLetters(r, rejection)...)\n", new: "",
 	},
 	{
+		name: "records of erased users are processed", file: "internal/stream/partition.go",
+		old: "dropped := p.engine.Drop(&p.event, rejection, clock); dropped != nil {", new: "dropped := p.engine.Drop(&p.event, rejection, clock); dropped != nil && rejection != nil {",
+		cheap: true,
+	},
+	{
 		name: "a campaign's new version takes effect with the next cycle", file: "internal/stream/partition.go",
 		old: "\tp.engine.Use(p.inForce.Set())\n", new: "\tif len(p.told) > 1 {\n\t\tp.engine.Use(p.inForce.Set())\n\t}\n",
 	},

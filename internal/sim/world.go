@@ -288,7 +288,7 @@ func (w *world) heal() {
 }
 
 func (w *world) installation() judge.Case {
-	return judge.Case{Connection: w.connection(), Topics: w.topics, Group: group, Model: w.load.campaigns}
+	return judge.Case{Connection: w.connection(), Topics: w.topics, Group: group, Model: w.load.campaigns, Erased: w.load.erased()}
 }
 
 // awaitProcessed waits until everything is processed, which is what liveness asks for.

@@ -37,6 +37,7 @@ type bench struct {
 	group      string
 	campaigns  *campaign.Set
 	model      []*model.Campaign // if the rewards are to be the model's
+	erased     []string          // users who may be erased
 	client     *kgo.Client
 	generator  workload.Generator
 	produced   uint64
@@ -241,7 +242,7 @@ func (b *bench) processed() {
 
 // judged is what the judge is given.
 func (b *bench) judged() judge.Case {
-	return judge.Case{Connection: b.connection, Topics: b.topics, Group: b.group, Model: b.model}
+	return judge.Case{Connection: b.connection, Topics: b.topics, Group: b.group, Model: b.model, Erased: b.erased}
 }
 
 // judge compares everything with the engine; dirs are the stores of workers that have ended.

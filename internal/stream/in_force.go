@@ -8,15 +8,21 @@ import (
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
-// campaigns are what the store says of a partition's campaigns. They are read when its position is right.
-func (o *opener) campaigns(n int32) (*campaign.InForce, error) {
-	f := campaign.NewInForce()
-	err := o.store.Campaigns(n, func(name string, value []byte) error { return f.Restore(name, bytes.Clone(value)) })
+// ownState is what the store says of a partition beside its users: the campaigns in force, and who was erased. It is read when its position is
+// right.
+func (o *opener) ownState(n int32) (*campaign.InForce, *campaign.Erased, error) {
+	f, x := campaign.NewInForce(), campaign.NewErased()
+	err := o.store.Campaigns(n, func(name string, value []byte) error {
+		if campaign.IsErased(name) {
+			return x.Restore(name, value)
+		}
+		return f.Restore(name, bytes.Clone(value))
+	})
 	switch newer := (*campaign.NewerLanguageError)(nil); {
 	case errors.As(err, &newer):
-		return nil, fatal{fmt.Errorf("open events/%d: %w", n, err)}
+		return nil, nil, fatal{fmt.Errorf("open events/%d: %w", n, err)}
 	case err != nil:
-		return nil, &RefusedError{n, err.Error()}
+		return nil, nil, &RefusedError{n, err.Error()}
 	}
-	return f, nil
+	return f, x, nil
 }

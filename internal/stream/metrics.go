@@ -17,6 +17,8 @@ type Metrics struct {
 	rewards      *prometheus.CounterVec // by campaign
 	deadLetters  *prometheus.CounterVec // by reason
 	unknownZones prometheus.Counter
+	erased       prometheus.Counter
+	dropped      prometheus.Counter
 	newUsers     prometheus.Counter
 	splitUsers   prometheus.Counter
 	lag          *prometheus.GaugeVec // by partition
@@ -64,6 +66,8 @@ func NewMetrics() *Metrics {
 		ticks:        counter("ticks_total", "Ticks written to idle partitions because something was due."),
 		deadLetters:  counters("dead_letters_total", "Records that could not be processed.", "reason"),
 		unknownZones: counter("unknown_zones_total", "Time zones named by events that the tz database does not have."),
+		erased:       counter("users_erased_total", "Users erased by stampede.erased."),
+		dropped:      counter("erased_records_total", "Records of users erased lately, dropped without a trace."),
 		newUsers:     counter("new_users_total", "Users seen for the first time in a partition."),
 		splitUsers: counter("users_in_two_partitions_total", "New users who have a ledger in another partition of this process already: "+
 			"the producers do not agree on a partitioner. Only a few partitions are looked at, so the true number can be higher."),
@@ -93,7 +97,7 @@ func NewMetrics() *Metrics {
 
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.events, m.eventBytes, m.decisions, m.rewards, m.outcomes, m.fired, m.ticks, m.deadLetters, m.unknownZones, m.newUsers, m.splitUsers, m.lag,
+		m.events, m.eventBytes, m.decisions, m.rewards, m.outcomes, m.fired, m.ticks, m.deadLetters, m.unknownZones, m.erased, m.dropped, m.newUsers, m.splitUsers, m.lag,
 		m.eventLatency, m.rewardLatency, m.cycles, m.cycleSeconds, m.prepareSeconds, m.commitSeconds, m.discards,
 		m.assigned, m.open, m.refused, m.inForce, m.overlayBytes, m.restores, m.restoredRecords, m.journalReplayed, m.journalDropped, m.quarantined,
 	}
@@ -133,6 +137,8 @@ func (m *Metrics) observe(partition int32, t *tally, lag int64, now time.Time) {
 		m.deadLetters.WithLabelValues(string(reason)).Add(float64(n))
 	}
 	m.unknownZones.Add(float64(t.unknownZones))
+	m.erased.Add(float64(t.erased))
+	m.dropped.Add(float64(t.dropped))
 	m.newUsers.Add(float64(t.newUsers))
 	m.splitUsers.Add(float64(t.split))
 	m.eventLatency.add(t.arrivals, now)

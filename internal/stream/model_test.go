@@ -32,6 +32,7 @@ func TestDrawnStories(t *testing.T) {
 		story := model.DrawStory(model.Rand(rand.New(rand.NewPCG(drawn, uint64(n)))), users, 60) //nolint:gosec // small
 		stories = append(stories, story)
 		b.model = append(b.model, story.Campaigns...)
+		b.erased = append(b.erased, users...)
 	}
 	const parts = 4
 	for part := range parts {

@@ -31,6 +31,7 @@ type opening struct {
 
 	position state.Position
 	inForce  *campaign.InForce
+	erased   *campaign.Erased
 	err      error // a *RefusedError, fatal, or one that a new client may mend
 }
 

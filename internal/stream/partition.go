@@ -24,7 +24,7 @@ type partition struct {
 	position state.Position
 
 	overlay      map[string]*entry
-	untold       map[string][]byte // what the log has told of campaigns since the last checkpoint, by name
+	untold       map[string][]byte // what the log has told of campaigns and erased users since the last checkpoint, by name
 	overlayBytes int64
 	timers       campaign.Timers // of the users in the overlay
 	stored       storedTimers    // of all others
@@ -37,7 +37,7 @@ type partition struct {
 	next          state.Position // the position behind the records applied
 	highWatermark int64
 	changed       []*entry          // ledgers changed in this cycle, in the order of their first change
-	told          []campaign.Stored // of campaigns, in order
+	told          []campaign.Stored // of campaigns and erased users, in order
 	outputs       []*kgo.Record     // rewards and dead letters, in order
 	tally         tally
 	fired         int  // how much was due
@@ -101,11 +101,17 @@ func (p *partition) applyOne(r *kgo.Record) (done bool, err error) {
 	for _, h := range r.Headers {
 		p.record.Headers = append(p.record.Headers, campaign.Header{Key: h.Key, Value: h.Value})
 	}
+	p.told = append(p.told, p.engine.ForgetErased(clock)...)
 	if campaign.IsControl(r.Key) {
 		return true, p.control(r)
 	}
 	p.tally.record(r.Timestamp.UnixMilli(), len(r.Value))
-	if rejection := p.decoder.Decode(&p.record, &p.event); rejection != nil {
+	rejection := p.decoder.Decode(&p.record, &p.event)
+	if dropped := p.engine.Drop(&p.event, rejection, clock); dropped != nil {
+		p.tally.result(dropped, r.Timestamp.UnixMilli())
+		return true, nil
+	}
+	if rejection != nil {
 		p.reject(r, rejection)
 		return true, nil
 	}
@@ -118,6 +124,9 @@ func (p *partition) applyOne(r *kgo.Record) (done bool, err error) {
 		p.reject(r, result.Rejection)
 		return true, nil //nolint:nilerr // a rejection is an outcome
 	}
+	if p.event.Type == campaign.TypeErased {
+		p.tally.erased++
+	}
 	p.took(e, result, r)
 	return true, nil
 }
@@ -128,6 +137,7 @@ func (p *partition) took(e *entry, result *campaign.Result, r *kgo.Record) {
 	for i := range result.Rewards {
 		p.outputs = append(p.outputs, p.records.reward(&result.Rewards[i], r))
 	}
+	p.told = append(p.told, result.Stored...)
 	if !result.Changed {
 		return
 	}

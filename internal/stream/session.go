@@ -258,6 +258,7 @@ func (s *session) newPartition(o *opening) *partition {
 		// Checkpoints of the partitions are spread over the interval.
 		checkpointAt: time.Now().Add(s.cfg.CheckpointInterval * time.Duration(o.number%8+1) / 8),
 	}
+	p.engine.UseErased(o.erased)
 	for n := range s.partitions {
 		if n != o.number && len(p.neighbours) < maxNeighbours {
 			p.neighbours = append(p.neighbours, n)

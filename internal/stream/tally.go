@@ -10,6 +10,8 @@ type tally struct {
 	newUsers     int
 	split        int // users new here who have a ledger in another partition
 	unknownZones int
+	erased       int // users
+	dropped      int // records of users who had been erased
 	decisions    map[decisionOf]int
 	rejections   map[campaign.Reason]int
 	rewards      map[string]int    // by campaign
@@ -63,6 +65,9 @@ func arrived(arrivals []arrival, ms int64) []arrival {
 
 func (t *tally) result(r *campaign.Result, ms int64) {
 	t.unknownZones += r.UnknownZones
+	if r.Dropped {
+		t.dropped++
+	}
 	for _, d := range r.Decisions {
 		t.decisions[decisionOf{d.Campaign.ID, d.Decision}]++
 	}

@@ -72,8 +72,14 @@ func (s *session) nextTick() (next time.Time, err error) {
 // tickAt is when a tick is worth writing to a partition, zero if nothing is due.
 func (p *partition) tickAt() (time.Time, error) {
 	_, due, err := p.nextDue()
-	if err != nil || due == 0 {
+	if err != nil {
 		return time.Time{}, err
+	}
+	if forgets := p.engine.ForgetsErasedAt(); forgets != 0 && (due == 0 || forgets < due) {
+		due = forgets // who was erased is not remembered longer because nothing comes
+	}
+	if due == 0 {
+		return time.Time{}, nil
 	}
 	at := p.heard.Add(tickIdle)
 	if due := time.UnixMilli(due); due.After(at) {

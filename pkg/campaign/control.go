@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// controls are the control events: they say something about the user and count for no goal (campaigns.md, section 6).
+// controls are the control events: they say something about the user and count for no goal (campaigns.md, section 6). One more, which ends
+// what is known of the user, is in erased.go.
 var controls = map[string]func(*Engine, *Ledger, *Event, int64) *Rejection{
 	"stampede.profile":   (*Engine).profileEvent,
 	"stampede.enrolled":  (*Engine).enrolledEvent,

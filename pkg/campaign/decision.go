@@ -5,7 +5,8 @@ type Decision uint8
 
 // The decisions, in the order in which they are taken.
 const (
-	Duplicate       Decision = iota // E3: this event's source and id have been seen
+	UserErased      Decision = iota // C4: the user was erased lately, and nothing of the event is kept
+	Duplicate                       // E3: this event's source and id have been seen
 	Outside                         // T3: the event's time is not within the campaign's starts and ends
 	TooLate                         // E4: clock - time is more than the campaign's lateness
 	NotEnrolled                     // C2: the user does not take part at the event's time
@@ -25,6 +26,7 @@ const (
 )
 
 var decisionNames = [decisions]string{
+	UserErased:      "erased",
 	Duplicate:       "duplicate",
 	Outside:         "outside",
 	TooLate:         "too_late",

@@ -18,7 +18,7 @@
 //   - cel.go evaluates conditions and values over what scope.go shows them; native.go does so for the common forms.
 //   - goal.go is the table of goal kinds; goal_*.go are one kind each, window.go and period.go what several of them share. A
 //     new kind is a new file and a new row.
-//   - control.go applies what users say about themselves (C1 to C3).
+//   - control.go applies what users say about themselves (C1 to C3), erased.go erases one and drops what comes after (C4).
 //   - close.go lets time pass: what is due for a user without an event (T4, T5, R4). timers.go says who is next, outcome.go how it ended.
 //   - reward.go makes the reward and its record (R1 to R3).
 //   - ledger.go is what is known of a user: seen.go the recent events (E3), profile.go zones and attributes (C1), and the

@@ -20,9 +20,10 @@ const (
 )
 
 // Engine applies records to ledgers. It is a pure function in the shape of an object: what it holds beside the campaigns in
-// force is memory that it uses again. It is not for concurrent use; each partition has its own.
+// force and the erased users is memory that it uses again. It is not for concurrent use; each partition has its own.
 type Engine struct {
 	set            *Set
+	erased         *Erased
 	maxLedgerBytes int
 	details        bool
 
@@ -52,6 +53,8 @@ type Result struct {
 	Rewards      []Reward   // in the order of issue
 	Outcomes     []Outcome  // in the order in which they came about; each reward is one, Achieved
 	Changed      bool       // the ledger changed
+	Dropped      bool       // the record is of an erased user: nothing was done, and nothing is to be kept of it (C4)
+	Stored       []Stored   // what changed of the partition's state, which is to be stored
 	UnknownZones int        // zone names that the tz database does not have, counting as absent (T1)
 }
 
@@ -60,7 +63,7 @@ func NewEngine(set *Set, maxLedgerBytes int) *Engine {
 	if maxLedgerBytes == 0 {
 		maxLedgerBytes = DefaultLedgerBytes
 	}
-	return &Engine{set: set, maxLedgerBytes: maxLedgerBytes}
+	return &Engine{set: set, erased: NewErased(), maxLedgerBytes: maxLedgerBytes}
 }
 
 // Use puts other campaigns in force.
@@ -71,15 +74,17 @@ func (e *Engine) Use(set *Set) { e.set = set }
 func (e *Engine) TellDetails() { e.details = true }
 
 // Apply applies an event to its user's ledger. clock is rule E2's, Unix ms, never less than in an earlier call for the
-// same partition. What is due by then has been fired (T5).
+// same partition. What is due by then has been fired (T5), those are forgotten who were erased long ago, and Drop was asked (C4).
 func (e *Engine) Apply(l *Ledger, ev *Event, clock int64) *Result {
 	if l.due != 0 && l.due <= clock {
 		panic("BUG: what is due by the clock comes before the record (T5)")
 	}
 	e.begin()
 	switch {
-	case ev.Time > msToNs(clock)+int64(MaxAhead):
+	case ev.isAhead(clock):
 		e.result.Rejection = &Rejection{Reason: ReasonFuture, Detail: "time is more than 5 minutes ahead of the record's timestamp (E5)"}
+	case ev.Type == TypeErased:
+		e.erase(l, ev, clock)
 	case strings.HasPrefix(ev.Type, ControlPrefix):
 		e.control(l, ev, clock)
 	default:
@@ -93,6 +98,9 @@ func (e *Engine) Apply(l *Ledger, ev *Event, clock int64) *Result {
 	}
 	return e.end()
 }
+
+// isAhead is rule E5, by a clock, Unix ms.
+func (ev *Event) isAhead(clock int64) bool { return ev.Time > msToNs(clock)+int64(MaxAhead) }
 
 // begin forgets the last call's result, and end returns this one's.
 func (e *Engine) begin() {

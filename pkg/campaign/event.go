@@ -97,10 +97,11 @@ func (d *Decoder) Decode(rec *Record, ev *Event) *Rejection {
 		return &Rejection{ReasonKeyTooLong, fmt.Sprintf("the key has %d bytes, at most %d are a user's id", len(rec.Key), maxUserBytes)}
 	case !utf8.Valid(rec.Key):
 		return &Rejection{ReasonKeyNotUTF8, "the key is not UTF-8: " + excerpt(string(rec.Key))}
-	case len(rec.Value) > most:
+	}
+	ev.User = alias(rec.Key) // who it is matters of a broken record, too: Engine.Drop
+	if len(rec.Value) > most {
 		return &Rejection{ReasonTooLarge, fmt.Sprintf("the value has %d bytes, event.max_bytes is %d", len(rec.Value), most)}
 	}
-	ev.User = alias(rec.Key)
 	content, _ := rec.header("content-type")
 	_, binary := rec.header("ce_specversion")
 	switch {

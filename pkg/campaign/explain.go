@@ -219,6 +219,7 @@ func (k *none) stand(c *cell, u user) string {
 
 // decisionReasons say a decision to people, with its rule.
 var decisionReasons = [decisions]string{
+	UserErased:      "the user was erased lately, and nothing of it was kept (C4)",
 	Duplicate:       "it had been seen before (E3)",
 	Outside:         "it happened before the campaign starts or after it ends (T3)",
 	TooLate:         "it arrived later than the campaign's lateness allows (E4)",

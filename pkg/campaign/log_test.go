@@ -44,6 +44,13 @@ func playLog(t interface{ Fatal(...any) }, entries []model.Entry) (rewards []mod
 				t.Fatal(err)
 			}
 		}
+		erased := NewErased()
+		for _, s := range replay.Erased().Stored() {
+			if err := erased.Restore(s.Name, s.Value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		replay.engine.UseErased(erased)
 		if IsControl(e.Key) {
 			why := decoder.DecodeControl(record, &ev)
 			if why == nil {
@@ -57,7 +64,9 @@ func playLog(t interface{ Fatal(...any) }, entries []model.Entry) (rewards []mod
 			}
 			continue
 		}
-		if why := decoder.Decode(record, &ev); why != nil {
+		if why := decoder.Decode(record, &ev); replay.Drop(&ev, why) != nil {
+			continue
+		} else if why != nil {
 			reject(why)
 		} else if result := replay.Apply(&ev); result.Rejection != nil {
 			reject(result.Rejection)

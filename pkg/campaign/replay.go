@@ -52,17 +52,33 @@ func (r *Replay) Advance(clock int64, fired func(user string, at int64, result *
 		}
 	}
 	r.clock = max(r.clock, clock)
+	r.engine.ForgetErased(r.clock)
 	return nil
 }
 
+// Erased are the users who are remembered as erased (C4).
+func (r *Replay) Erased() *Erased { return r.engine.Erased() }
+
+// Drop is what becomes of a record of an erased user, at the clock to which Advance has moved; nil where it is to be applied, or rejected because of
+// why.
+func (r *Replay) Drop(ev *Event, why *Rejection) *Result { return r.engine.Drop(ev, why, r.clock) }
+
 // Apply applies an event at the clock to which Advance has moved. The result is valid until the next call.
 func (r *Replay) Apply(ev *Event) *Result {
+	if dropped := r.Drop(ev, nil); dropped != nil {
+		return dropped
+	}
 	l := r.ledgers[ev.User]
 	if l == nil {
 		l = &Ledger{}
 		r.ledgers[string([]byte(ev.User))] = l
 	}
 	result := r.engine.Apply(l, ev, r.clock)
+	if ev.Type == TypeErased && result.Rejection == nil {
+		delete(r.ledgers, ev.User)
+		r.timers.Set(ev.User, 0)
+		return result
+	}
 	if result.Changed {
 		r.timers.Set(string([]byte(ev.User)), l.Due())
 	}
@@ -71,6 +87,9 @@ func (r *Replay) Apply(ev *Event) *Result {
 
 // restart puts a user's ledger away and reads it back.
 func (r *Replay) restart(user string) error {
+	if r.ledgers[user] == nil {
+		return nil // erased
+	}
 	l, err := Decode(r.ledgers[user].Append(nil))
 	if err == nil {
 		r.ledgers[user] = l
