@@ -87,6 +87,7 @@ const (
 	deadLetters     = "dead letter written"
 	erased          = "user erased"
 	dropped         = "record of an erased user dropped"
+	scrubbed        = "erased users taken off the disk"
 	nothingAtStart  = "process ended because nothing worked at its start"
 	endedByDisk     = "process ended by a full disk"
 	stoppedInOrder  = "process stopped in order"
@@ -96,7 +97,7 @@ const (
 
 var paths = []string{
 	discarded, undecided, wasCommitted, wasNotCommitted, replayed, newestTaken, newestDropped, givenBack, restored, broughtUp, quarantined, oldStore,
-	handedOver, takenAway, refused, heldBack, tooLong, refusedByGroup, refusedProducer, firedInParts, ticked, fired, deadLetters, erased, dropped, nothingAtStart,
+	handedOver, takenAway, refused, heldBack, tooLong, refusedByGroup, refusedProducer, firedInParts, ticked, fired, deadLetters, erased, dropped, scrubbed, nothingAtStart,
 	endedByDisk, stoppedInOrder, slowWrites, refusedWrite,
 }
 
@@ -166,6 +167,8 @@ func (l *life) said(message string, with map[string]string) {
 		if !l.misled && w.DeleteRetention == week && !w.remade.Load() {
 			w.violated("store_trusted", fmt.Errorf("%s drops its store: %s", l.name(), with["why"]))
 		}
+	case "erased users are off the disk":
+		w.cover(scrubbed)
 	case "partitions handed over":
 		w.cover(handedOver)
 	case "a partition is refused and stays unprocessed until it is mended and the processor restarted":

@@ -124,7 +124,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a timer is forgotten when its user leaves memory", file: "internal/stream/partition.go",
-		old: "Ledger: e.encoded, Due: e.ledger.Due(), Was: e.due})", new: "Ledger: e.encoded, Was: e.due})",
+		old: "Ledger: e.encoded, Due: e.ledger.Due(), Was: e.due, Erased: e.erased})", new: "Ledger: e.encoded, Was: e.due, Erased: e.erased})",
 	},
 	{
 		name: "the record that waits for timers is passed over", file: "internal/stream/cycle.go",

@@ -20,6 +20,7 @@ type Scenario struct {
 	Sync               bool // the journal waits for the disk
 	CommitInterval     time.Duration
 	CheckpointInterval time.Duration
+	ScrubInterval      time.Duration
 	CycleRecords       int
 	CycleFired         int
 	RestoreBufferBytes int
@@ -52,6 +53,7 @@ func Draw(seed uint64) Scenario {
 		OldBrokers: r.IntN(3) == 0, Sync: r.IntN(3) == 0,
 		CommitInterval:     []time.Duration{5, 20, 50, 200}[r.IntN(4)] * time.Millisecond,
 		CheckpointInterval: []time.Duration{100, 500, 2000, 5000}[r.IntN(4)] * time.Millisecond,
+		ScrubInterval:      []time.Duration{time.Second, 5 * time.Second, time.Hour}[seed%3],
 		CycleRecords:       []int{0, 0, 3, 20}[r.IntN(4)],
 		CycleFired:         []int{0, 1, 3}[r.IntN(3)],
 		RestoreBufferBytes: []int{0, 400}[r.IntN(2)],
@@ -112,8 +114,8 @@ func (s Scenario) without(dropped []int) Scenario {
 func (s Scenario) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d: %d brokers (before KIP-890: %t), %d processes, %d partitions, %d events in %s\n", s.Seed, s.Brokers, s.OldBrokers, s.Processes, s.Partitions, s.Events, s.Load.Round(time.Millisecond))
-	fmt.Fprintf(&b, "commits every %s or %d records, checkpoints every %s, journal synced: %t, fired a cycle: %d, restore buffer: %d, deletions kept for %s\n",
-		s.CommitInterval, s.CycleRecords, s.CheckpointInterval, s.Sync, s.CycleFired, s.RestoreBufferBytes, s.DeleteRetention)
+	fmt.Fprintf(&b, "commits every %s or %d records, checkpoints every %s, scrubs every %s, journal synced: %t, fired a cycle: %d, restore buffer: %d, deletions kept for %s\n",
+		s.CommitInterval, s.CycleRecords, s.CheckpointInterval, s.ScrubInterval, s.Sync, s.CycleFired, s.RestoreBufferBytes, s.DeleteRetention)
 	for i, f := range s.Faults {
 		fmt.Fprintf(&b, "%4d. %s\n", i, f)
 	}

@@ -9,6 +9,7 @@
 //   - cycle.go: poll, apply, prepare in the store's journal, commit one Kafka transaction, checkpoint now and then.
 //   - partition.go: a partition's task: decode, ledger, engine, overlay. Nothing is written there. records.go makes the
 //     records that go out, deadletter.go those for what can't be processed.
+//   - scrub.go takes erased users off the disk.
 //   - timers.go fires what time has made due, tick.go keeps the clock of an idle partition moving.
 //   - in_force.go, publish.go and registry.go: campaigns, which enter through the log.
 //   - open.go and restore.go: how a partition's state is found again after whatever happened; metadata.go is what was

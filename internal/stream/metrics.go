@@ -179,6 +179,7 @@ var storeMetrics = []storeMetric{
 	storeMetricOf(prometheus.CounterValue, "checkpoints_total", "Checkpoints written.", func(m state.Metrics) float64 { return float64(m.Checkpoints) }),
 	storeMetricOf(prometheus.CounterValue, "checkpointed_ledgers_total", "Ledgers written by checkpoints.", func(m state.Metrics) float64 { return float64(m.CheckpointedLedgers) }),
 	storeMetricOf(prometheus.CounterValue, "restored_ledgers_total", "Ledgers written by restores.", func(m state.Metrics) float64 { return float64(m.RestoredLedgers) }),
+	storeMetricOf(prometheus.CounterValue, "scrubs_total", "Partitions rewritten so that nothing of erased users is on the disk.", func(m state.Metrics) float64 { return float64(m.Scrubs) }),
 	storeMetricOf(prometheus.CounterValue, "write_stalls_total", "Writes that had to wait for compactions.", func(m state.Metrics) float64 { return float64(m.WriteStalls) }),
 	storeMetricOf(prometheus.CounterValue, "background_errors_total", "Errors of the disk.", func(m state.Metrics) float64 { return float64(m.BackgroundErrors) }),
 }

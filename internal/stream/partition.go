@@ -54,6 +54,7 @@ type entry struct {
 	due     int64  // under which the store has a timer, 0 for none
 	changed bool   // in this cycle
 	dirty   bool   // since the last checkpoint
+	erased  bool   // the same
 }
 
 const (
@@ -125,6 +126,7 @@ func (p *partition) applyOne(r *kgo.Record) (done bool, err error) {
 		return true, nil //nolint:nilerr // a rejection is an outcome
 	}
 	if p.event.Type == campaign.TypeErased {
+		e.erased = true
 		p.tally.erased++
 	}
 	p.took(e, result, r)
@@ -257,7 +259,7 @@ func (p *partition) checkpoint() error {
 	var changes []state.Change
 	for _, e := range p.overlay {
 		if e.dirty {
-			changes = append(changes, state.Change{User: e.user, Ledger: e.encoded, Due: e.ledger.Due(), Was: e.due})
+			changes = append(changes, state.Change{User: e.user, Ledger: e.encoded, Due: e.ledger.Due(), Was: e.due, Erased: e.erased})
 		}
 	}
 	for name, value := range p.untold {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -30,6 +31,7 @@ type Config struct {
 	CycleBytes         int64         // default 16 MiB: or as many bytes of values
 	CycleFired         int           // default 5000: as many ledgers of a partition are fired in a cycle, and the rest in the next ones
 	CheckpointInterval time.Duration // default 5 s
+	ScrubInterval      time.Duration // default 10 min: how often the bytes of erased users are taken off the disk
 
 	Metrics       *Metrics             // default none that anybody reads
 	ClientMetrics *kafka.ClientMetrics // the same
@@ -57,6 +59,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CheckpointInterval == 0 {
 		c.CheckpointInterval = 5 * time.Second
+	}
+	if c.ScrubInterval == 0 {
+		c.ScrubInterval = 10 * time.Minute
 	}
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics()
@@ -111,6 +116,16 @@ func (f fatal) Unwrap() error { return f.error }
 // Run works until ctx ends, and then ends in order: the running cycle is committed, the store is brought up to date and the
 // group is left. The error is of the kind that needs somebody: a broken store, a wrong topic. Whatever a new client can mend, Run mends.
 func (w *Worker) Run(ctx context.Context) error {
+	var scrubbing sync.WaitGroup
+	defer scrubbing.Wait()
+	scrubbed, stop := context.WithCancel(ctx)
+	defer stop()
+	scrubbing.Go(func() { w.scrubEvery(scrubbed) })
+	return w.live(ctx)
+}
+
+// live lives through clients, one after the other.
+func (w *Worker) live(ctx context.Context) error {
 	wait := discardWaitMin
 	var taken int
 	var takenAt time.Time

@@ -31,6 +31,9 @@
 // What else belongs to a partition's state and is no user's takes the same way: a name that begins with the byte 0xff,
 // which no UTF-8 does, may stand wherever a user does. [Store.Campaigns] visits what has such names, [Store.Each] does not.
 //
+// A deletion in Pebble leaves the bytes, and the names of users, in files. For a user of whom no trace may stay ([Change.Erased]) the checkpoint notes
+// that the partition is to be scrubbed, and [Store.Scrub], called now and then, rewrites what the disk has of it.
+//
 // So at any moment the ledgers of a partition, and its timers, are those at its [Position], and position plus journal
 // reach at most one undecided transaction further. Nothing that was prepared is lost with the process, however it ends. A
 // power cut can take the newest of a partition's writes, never one in the middle (with [Config.Sync] it takes nothing that

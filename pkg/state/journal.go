@@ -20,6 +20,10 @@ type Change struct {
 	// wrote the ledger; a Due that equals it writes nothing. 0 where there is none, or it is not known: then a timer that
 	// there is stays until its time has come.
 	Was int64
+
+	// Erased says that no trace of what was known of the user may stay, whatever Ledger is now: every timer goes but the new one, and the
+	// partition is scrubbed. The journal does not say it: whoever replays it takes every ledger that was deleted for an erased one.
+	Erased bool
 }
 
 // Prepared is a journal entry: what one transaction does to one partition.

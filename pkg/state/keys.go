@@ -13,6 +13,9 @@ const (
 	kindCampaigns = byte(3) // rest: a name that is no user's
 	kindJournal   = byte(4) // rest: sequence u64 big endian
 	kindPosition  = byte(5) // no rest
+
+	kindFirstFence = byte(0)    // no rest; see scrub.go
+	kindLastFence  = byte(0xFF) // the same
 )
 
 // MaxPartition is the highest partition a store can hold; the number above it is the store's own.
@@ -25,6 +28,8 @@ const noUser = 0xFF
 const (
 	storePartition = 0xFFFF
 	kindIdentity   = byte(1) // under storePartition
+	kindErased     = byte(2) // the same; rest: a partition u16 in which users were erased since it was scrubbed
+	kindScrubbing  = byte(3) // the same; rest: a partition u16 that is being scrubbed
 	prefixBytes    = 3
 )
 
@@ -69,6 +74,13 @@ func positionKey(p int32) []byte {
 
 func identityKey() []byte {
 	return []byte{storePartition >> 8, storePartition & 0xFF, kindIdentity}
+}
+
+func fenceKey(p int32, kind byte) []byte { return appendPrefix(nil, p, kind) }
+
+// ownKey is a key of the store's own about a partition.
+func ownKey(kind byte, p int32) []byte {
+	return append(appendPrefix(nil, storePartition, kind), byte(p>>8), byte(p))
 }
 
 // kindRange is the half-open range of all keys of one kind in one partition.

@@ -44,7 +44,7 @@ func (s *Store) Checkpoint(p int32, pos Position, changes []Change) (err error) 
 	}
 	batch := s.db.NewBatch()
 	defer func() { err = errors.Join(err, s.release(batch)) }()
-	earliest, err := s.checkpointBatch(batch, p, pos, changes)
+	earliest, err := s.checkpointBatch(batch, p, pos, changes, erasedOf(changes))
 	if err != nil {
 		return fmt.Errorf("checkpoint partition %d: %w", p, err)
 	}
@@ -59,8 +59,26 @@ func (s *Store) Checkpoint(p int32, pos Position, changes []Change) (err error) 
 	return nil
 }
 
-// checkpointBatch fills the batch of a checkpoint, and returns what [Store.setEarliestTimer] is to be told after the commit.
-func (s *Store) checkpointBatch(batch *pebble.Batch, p int32, pos Position, changes []Change) (earliest int64, err error) {
+// erasedOf says of whom every timer is to go; nil where nobody was erased.
+func erasedOf(changes []Change) func(user []byte) (bool, error) {
+	var erased map[string]bool
+	for i := range changes {
+		if c := &changes[i]; c.Erased && !IsNoUser(c.User) {
+			if erased == nil {
+				erased = map[string]bool{}
+			}
+			erased[c.User] = true
+		}
+	}
+	if erased == nil {
+		return nil
+	}
+	return func(user []byte) (bool, error) { return erased[string(user)], nil }
+}
+
+// checkpointBatch fills the batch of a checkpoint, and returns what [Store.setEarliestTimer] is to be told after the commit. gone says of whom
+// nothing may stay, nil is of nobody.
+func (s *Store) checkpointBatch(batch *pebble.Batch, p int32, pos Position, changes []Change, gone func(user []byte) (bool, error)) (earliest int64, err error) {
 	byUser := func(a, b Change) int { return strings.Compare(a.User, b.User) }
 	if !slices.IsSortedFunc(changes, byUser) { // in key order the memtable's inserts are cheaper
 		slices.SortStableFunc(changes, byUser)
@@ -75,6 +93,11 @@ func (s *Store) checkpointBatch(batch *pebble.Batch, p int32, pos Position, chan
 			err = batch.Set(*key, c.Ledger, nil)
 		}
 		if err != nil {
+			return 0, err
+		}
+	}
+	if gone != nil {
+		if err := errors.Join(noteErased(batch, p), s.clearTimersOf(batch, p, gone)); err != nil {
 			return 0, err
 		}
 	}

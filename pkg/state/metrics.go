@@ -10,6 +10,7 @@ type Metrics struct {
 	CheckpointedLedgers int64
 	RestoredLedgers     int64
 	Drops               int64
+	Scrubs              int64 // of partitions
 
 	DiskBytes      uint64 // all files
 	CacheBytes     int64
@@ -28,8 +29,9 @@ type Metrics struct {
 }
 
 type counters struct {
-	prepares, journalBytes, checkpoints, checkpointed, restored, drops atomic.Int64
-	writeStalls, backgroundErrors                                      atomic.Int64
+	prepares, journalBytes, checkpoints, checkpointed, restored, drops, scrubs atomic.Int64
+	manifests                                                                  atomic.Int64 // begun
+	writeStalls, backgroundErrors                                              atomic.Int64
 }
 
 // Metrics measures the store; a closed or broken one has only its counts.
@@ -42,6 +44,7 @@ func (s *Store) Metrics() Metrics {
 		CheckpointedLedgers: c.checkpointed.Load(),
 		RestoredLedgers:     c.restored.Load(),
 		Drops:               c.drops.Load(),
+		Scrubs:              c.scrubs.Load(),
 		WriteStalls:         c.writeStalls.Load(),
 		BackgroundErrors:    c.backgroundErrors.Load(),
 	}

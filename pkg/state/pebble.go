@@ -39,6 +39,8 @@ func (s *Store) pebbleOptions(cfg Config) *pebble.Options {
 		L0CompactionThreshold:       l0CompactionFiles,
 		L0StopWritesThreshold:       l0StopWritesSublvls,
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
+		MaxManifestFileSize:         manifestBytes,
+		Cleaner:                     plainCleaner{},
 		Logger:                      pebbleLog{cfg.Log},
 		EventListener:               s.events(cfg.Log),
 	}
@@ -62,6 +64,11 @@ func (s *Store) events(log *slog.Logger) *pebble.EventListener {
 				s.breakFor(err)
 			default:
 				log.Error("the store's background work meets errors; it is tried again", "err", err.Error())
+			}
+		},
+		ManifestCreated: func(info pebble.ManifestCreateInfo) {
+			if info.Err == nil {
+				s.counters.manifests.Add(1)
 			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {

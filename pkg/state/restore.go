@@ -36,6 +36,7 @@ type Restore struct {
 	changes   []restoredChange
 	marked    bool // the position says that a restore has begun
 	files     int
+	deleted   bool // a user was
 	ended     bool
 }
 
@@ -78,6 +79,7 @@ func (r *Restore) Add(user string, ledger []byte, due int64) error {
 	c := restoredChange{order: int32(len(r.changes)), start: len(r.arena), user: int32(len(user)), ledger: int32(len(ledger)), due: due}
 	if ledger == nil {
 		c.ledger, c.due = -1, 0
+		r.deleted = r.deleted || !IsNoUser(user)
 	}
 	r.arena = append(append(r.arena, user...), ledger...)
 	r.changes = append(r.changes, c)
@@ -103,7 +105,8 @@ func (r *Restore) Finish(pos Position) (err error) {
 	pos.Restoring = false
 	batch := s.db.NewBatch()
 	defer func() { err = errors.Join(err, r.store.release(batch)) }()
-	earliest, err := s.checkpointBatch(batch, p, pos, r.left())
+	left := r.left()
+	earliest, err := s.checkpointBatch(batch, p, pos, left, r.gone(left))
 	if err != nil {
 		return fmt.Errorf("restore partition %d: %w", p, err)
 	}
@@ -115,6 +118,24 @@ func (r *Restore) Finish(pos Position) (err error) {
 	s.setEarliestTimer(p, earliest)
 	r.Abandon()
 	return nil
+}
+
+// gone says of whom there is no ledger when what is left is written; nil where nobody was deleted. Which of the deleted were erased is not known.
+func (r *Restore) gone(left []Change) func(user []byte) (bool, error) {
+	if !r.deleted {
+		return nil
+	}
+	has := map[string]bool{}
+	for i := range left {
+		has[left[i].User] = left[i].Ledger != nil
+	}
+	return func(user []byte) (bool, error) {
+		if has, changed := has[string(user)]; changed {
+			return !has, nil
+		}
+		_, found, err := r.store.Get(r.partition, string(user), nil)
+		return !found, err
+	}
 }
 
 // Abandon ends the restore and leaves the partition as far as it came: marked Restoring if anything was written. After

@@ -1,0 +1,186 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// filesWith are the files of a directory that have a text in them.
+func filesWith(t *testing.T, dir, text string) (names []string) {
+	t.Helper()
+	must(t, filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return nil //nolint:nilerr // it is being removed
+		}
+		content, err := os.ReadFile(path)
+		if err == nil && bytes.Contains(content, []byte(text)) {
+			names = append(names, filepath.Base(path))
+		}
+		return nil
+	}))
+	return names
+}
+
+// awaitNoFileWith waits until Pebble has removed what it needs no more.
+func awaitNoFileWith(t *testing.T, dir, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		with := filesWith(t, dir, text)
+		if len(with) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%q is still in %v", text, with)
+		}
+	}
+}
+
+// The names and ledgers of erased users are in the log, in tables of every level, in timers of now and of before, in journal entries, and, as the
+// ends of tables, in manifests. After a scrub they are nowhere; everybody else is where they were.
+func TestAScrubLeavesNothingOfAnErasedUser(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		restart bool
+		write   func(s *Store, changes []Change)
+	}{
+		{"in memory only", false, func(s *Store, changes []Change) {
+			must(t, s.Checkpoint(3, Position{Clock: 1}, changes))
+		}},
+		{"in tables", true, func(s *Store, changes []Change) {
+			for part := range slices.Chunk(changes, 100) {
+				must(t, s.Prepare([]Prepared{{Partition: 3, Changes: part}}))
+				must(t, s.db.Flush())
+				must(t, s.Checkpoint(3, Position{Clock: 1}, part))
+				must(t, s.db.Flush())
+			}
+		}},
+		{"restored", false, func(s *Store, changes []Change) {
+			s.restoreBuffer = 10_000
+			r, err := s.Restore(3, Position{})
+			must(t, err)
+			for _, ch := range changes {
+				must(t, r.Add(ch.User, ch.Ledger, ch.Due))
+			}
+			must(t, r.Finish(Position{Clock: 1}))
+		}},
+		{"at the bottom, with a deletion above", true, func(s *Store, changes []Change) {
+			must(t, s.Checkpoint(3, Position{Clock: 1}, changes))
+			must(t, s.db.Compact(t.Context(), partitionStart(3), partitionStart(4), false))
+			must(t, s.Checkpoint(2, Position{Clock: 1}, []Change{set("other", "x")}))
+			must(t, s.db.Flush())
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := Open(Config{Dir: dir, MemoryBytes: testMemory})
+			must(t, err)
+			random := rand.New(rand.NewPCG(1, 2))
+			name := func() string { return fmt.Sprintf("%016x%016x", random.Uint64(), random.Uint64()) }
+			var changes []Change
+			var names []string
+			for range 500 {
+				user := name()
+				names = append(names, user)
+				changes = append(changes, set(user, "ledger of "+user).due(5_000, 0))
+			}
+			slices.Sort(names)
+			erased := []string{names[0], names[250], names[499]} // the first and the last are ends of tables
+			c.write(s, changes)
+			must(t, s.Checkpoint(3, Position{Clock: 2}, []Change{set(erased[1], "ledger of "+erased[1]).due(9_000, 0)})) // leaves a row at 5,000
+			var gone []Change
+			for _, user := range erased {
+				gone = append(gone, Change{User: user, Erased: true})
+			}
+			must(t, s.Prepare([]Prepared{{Partition: 3, Changes: gone}})) // after that nothing is in a buffer
+			for _, user := range erased {
+				if len(filesWith(t, dir, user)) == 0 {
+					t.Fatal("the search finds nothing of a user who is there")
+				}
+			}
+			must(t, s.Checkpoint(3, Position{Clock: 3}, gone))
+			for _, row := range timerRows(t, s, 3) {
+				if slices.Contains(erased, row.User) {
+					t.Errorf("a timer of an erased user is left: %v", row)
+				}
+			}
+			if c.restart { // what is to be scrubbed outlives the process
+				must(t, s.Close())
+				s, err = Open(Config{Dir: dir, MemoryBytes: testMemory})
+				must(t, err)
+			}
+			if n, err := s.Scrub(t.Context()); n != 1 || err != nil {
+				t.Fatalf("%d partitions were scrubbed, %v", n, err)
+			}
+			for _, user := range erased {
+				awaitNoFileWith(t, dir, user)
+			}
+			if left := len(contentOf(t, s, 3).Ledgers); left != 497 {
+				t.Errorf("%d users are left of 497", left)
+			}
+			// Again, now that the fences are there.
+			must(t, s.Checkpoint(3, Position{Clock: 4}, []Change{{User: names[1], Was: 5_000, Erased: true}}))
+			if n, err := s.Scrub(t.Context()); n != 1 || err != nil {
+				t.Fatalf("%d partitions were scrubbed, %v", n, err)
+			}
+			awaitNoFileWith(t, dir, names[1])
+			if n, err := s.Scrub(t.Context()); n != 0 || err != nil {
+				t.Errorf("%d partitions were scrubbed for nothing, %v", n, err)
+			}
+			must(t, s.Close())
+		})
+	}
+}
+
+// A restore that deletes knows nothing of timers. What is left of them goes with the users.
+func TestARestoreThatDeletesLeavesNoTimer(t *testing.T) {
+	for _, buffer := range []int{0, 1} {
+		dir := t.TempDir()
+		s, err := Open(Config{Dir: dir, MemoryBytes: testMemory, RestoreBufferBytes: buffer})
+		must(t, err)
+		must(t, s.Checkpoint(0, Position{Clock: 1}, []Change{set("ann", "1").due(100, 0), set("bob", "1").due(200, 0), set("cid", "1").due(300, 0)}))
+		r, err := s.Restore(0, positionOf(t, s, 0))
+		must(t, err)
+		must(t, r.Add("ann", nil, 0))
+		must(t, r.Add("bob", []byte("2"), 250))
+		must(t, r.Finish(Position{Clock: 2}))
+		for _, row := range timerRows(t, s, 0) {
+			if row.User == "ann" {
+				t.Errorf("with a buffer of %d: %v is left", buffer, row)
+			}
+		}
+		if pending, err := s.toScrub(); err != nil || len(pending) != 1 {
+			t.Errorf("to be scrubbed are %v, %v", pending, err)
+		}
+		must(t, s.Close())
+	}
+}
+
+// A log that is not needed any more is removed, and not kept to be written over.
+func TestNoLogIsKept(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(Config{Dir: dir, MemoryBytes: testMemory})
+	must(t, err)
+	defer func() { must(t, s.Close()) }()
+	for range 5 {
+		must(t, s.db.Set([]byte("\x00\x00\x01k"), []byte("v"), pebble.NoSync))
+		must(t, s.db.Flush())
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+		must(t, err)
+		if len(logs) == 1 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v are kept", logs)
+		}
+	}
+}
