@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ func TestTranscripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":   await,
 			"produce": produce,
+			"tell":    tell,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("DEPLOY", deploy+"/../../deploy")
@@ -100,4 +102,20 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		last = fmt.Sprint(answer.Status, " ", string(body), err)
 	}
 	ts.Fatalf("%s: %s", args[0], last)
+}
+
+// toldEvents counts the events of tell, whose ids they are.
+var toldEvents atomic.Int64
+
+// tell USER TYPE DATA writes an event that happens now, as any producer does.
+func tell(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: tell USER TYPE DATA")
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(ts.Getenv("STAMPEDE_BROKERS")))
+	ts.Check(err)
+	defer cl.Close()
+	value := fmt.Appendf(nil, `{"specversion":"1.0","id":"%d","source":"/tell","type":%q,"time":%q,"data":%s}`,
+		toldEvents.Add(1), args[1], time.Now().UTC().Format(time.RFC3339Nano), args[2])
+	ts.Check(cl.ProduceSync(context.Background(), &kgo.Record{Topic: "events", Key: []byte(args[0]), Value: value}).FirstErr())
 }

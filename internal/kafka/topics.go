@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -65,6 +66,7 @@ type Topic struct {
 	Partitions      int32
 	MaxMessageBytes int32         // of a batch
 	DeleteRetention time.Duration // how long a compacted topic keeps the mark of a deleted key
+	Retention       time.Duration // how long a topic that is not compacted keeps records; below 0 is for ever
 }
 
 // TopicsState is what the topics are like; a topic that was not asked for is zero.
@@ -339,6 +341,7 @@ func check(ctx context.Context, admin *kadm.Client, specs []spec, details kadm.T
 			Name: s.name, ID: details[s.name].ID, Partitions: int32(len(details[s.name].Partitions)), //nolint:gosec // Kafka counts them in 32 bits
 			MaxMessageBytes: int32(number(values["max.message.bytes"])), //nolint:gosec // Kafka's own type
 			DeleteRetention: time.Duration(number(values["delete.retention.ms"])) * time.Millisecond,
+			Retention:       retention(number(values["retention.ms"])),
 		}
 	}
 	return topics, errors.Join(errs...)
@@ -351,6 +354,14 @@ func number(value string) int64 {
 		return 0
 	}
 	return n
+}
+
+// retention is retention.ms as a duration; what is longer than one can be is for ever.
+func retention(ms int64) time.Duration {
+	if ms < 0 || ms > math.MaxInt64/int64(time.Millisecond) {
+		return -1
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 // BatchBytes bounds a producer's batches by what their topics take.

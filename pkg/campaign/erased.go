@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // TypeErased is the control event that erases its user (C4): all that is known is deleted, and records that come meanwhile are dropped. What
@@ -251,4 +252,21 @@ func erasedData(ev *Event) *Rejection {
 		return badControl("data.salt must be a text")
 	}
 	return nil
+}
+
+// ErasedEvent is the value of a record that erases its user. salt is to be random and of this record alone; at is for people who look at it.
+func ErasedEvent(user, id, salt string, at time.Time) []byte {
+	dst := appendJSONString([]byte(`{"specversion":"1.0","id":`), id)
+	dst = appendJSONString(append(dst, `,"source":"/stampede/processor","type":"`+TypeErased+`","subject":`...), user)
+	dst = formatTime(append(dst, `,"time":"`...), at.UnixNano())
+	return append(appendJSONString(append(dst, `","data":{"salt":`...), salt), `}}`...)
+}
+
+// Remembers says whether a user is remembered as erased by a clock, and until which clock (both Unix ms) records of the user are dropped.
+func (e *Engine) Remembers(user string, clock int64) (until int64, is bool) {
+	if !e.erased.has(user, e.set, clock) {
+		return 0, false
+	}
+	of := e.erased.hash(user)
+	return erasure{e.erased.clocks[of], of}.until(e.set), true
 }

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/stream"
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+)
+
+// erase has a user erased (C4): it writes a record to the events, which processors obey. With --report it writes nothing and tells what Kafka still has.
+type erase struct {
+	kafka.Flags
+	User      string  `required:"" help:"The user's id, the key of the user's events."`
+	Partition []int32 `placeholder:"N" help:"The partitions of the user's events (default: those in which something is known of the user, and the one to which a producer sends by default)."`
+	Report    bool    `help:"Erase nothing: list what Kafka's topics still have of the user, and what there is to do about each."`
+}
+
+// Run is called by main.
+func (e *erase) Run(ctx context.Context) error {
+	if why := userProblem(e.User); why != "" {
+		return errors.New(why)
+	}
+	connection, topics, err := connectAll(ctx, e.Flags)
+	if err != nil {
+		return err
+	}
+	if e.Report {
+		return e.report(ctx, connection, topics)
+	}
+	partitions := e.Partition
+	if len(partitions) == 0 {
+		if partitions, err = partitionsOf(ctx, connection, topics, e.User); err != nil {
+			return err
+		}
+	}
+	for _, n := range partitions {
+		if n < 0 || n >= topics.Events.Partitions {
+			return fmt.Errorf("--partition is %d, and topic %s has the partitions 0 to %d", n, topics.Events.Name, topics.Events.Partitions-1)
+		}
+	}
+	for _, n := range partitions {
+		offset, err := stream.Erase(ctx, connection, topics, n, e.User)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("asked for at %s/%d@%d: whoever processes that forgets the user; records that come within the largest lateness are dropped\n", topics.Events.Name, n, offset)
+	}
+	fmt.Println("what was written to Kafka's topics before stays there for a while: `processor erase --report` with the same --user lists it")
+	return nil
+}
+
+// userProblem says why an id can be no user's, empty where it can (E1).
+func userProblem(user string) string {
+	var decoder campaign.Decoder
+	// Of the whole record only the key is wrong, if anything is.
+	if r := decoder.Decode(&campaign.Record{Key: []byte(user), Value: campaign.ErasedEvent(user, "1", "", time.Unix(0, 0))}, &campaign.Event{}); r != nil {
+		return "--user is no user's id: " + r.Detail
+	}
+	return ""
+}
+
+// connectAll connects, and returns the topics as they are.
+func connectAll(ctx context.Context, flags kafka.Flags) (kafka.Connection, kafka.TopicsState, error) {
+	connection, err := flags.Connection()
+	if err != nil {
+		return connection, kafka.TopicsState{}, err
+	}
+	cl, err := connection.Client(ctx)
+	if err != nil {
+		return connection, kafka.TopicsState{}, err
+	}
+	defer cl.Close()
+	topics, err := kafka.EnsureTopics(ctx, cl, flags.Topics())
+	return connection, topics, err
+}
+
+// partitionsOf are those in which something is known of a user, and the one that our producers choose.
+func partitionsOf(ctx context.Context, c kafka.Connection, topics kafka.TopicsState, user string) ([]int32, error) {
+	partitions := []int32{stream.PartitionOf(topics, user)}
+	states, err := stream.ReadUser(ctx, c, topics, user)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range states {
+		if s.Ledger != nil && s.Partition != partitions[0] {
+			partitions = append(partitions, s.Partition)
+		}
+	}
+	slices.Sort(partitions)
+	return partitions, nil
+}
+
+// remains is what a topic has of a user.
+type remains struct {
+	topic      kafka.Topic
+	records    int
+	tombstones int // of them
+	newest     time.Time
+}
+
+func (r *remains) see(record *kgo.Record) {
+	r.records++
+	if record.Value == nil {
+		r.tombstones++
+	}
+	if record.Timestamp.After(r.newest) {
+		r.newest = record.Timestamp
+	}
+}
+
+// report tells for every topic with the user's id as a key how much there is, and what becomes of it.
+func (e *erase) report(ctx context.Context, c kafka.Connection, topics kafka.TopicsState) error {
+	all := 0
+	for _, t := range []struct {
+		kafka.Topic
+		advice func(remains) string
+	}{
+		{topics.Events, deletedAdvice}, {topics.Rewards, rewardsAdvice}, {topics.Changelog, changelogAdvice}, {topics.DeadLetters, deletedAdvice},
+	} {
+		fmt.Fprintf(os.Stderr, "reading %s ...\n", t.Name)
+		left := remains{topic: t.Topic}
+		err := stream.RecordsOf(ctx, c, t.Topic, e.User, func(r *kgo.Record) error {
+			left.see(r)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if all += left.records; left.records == 0 {
+			fmt.Printf("%s: nothing\n", t.Name)
+			continue
+		}
+		fmt.Printf("%s: %d records, the newest of %s. %s\n", t.Name, left.records, left.newest.UTC().Format("2006-01-02 15:04 UTC"), t.advice(left))
+	}
+	if all == 0 {
+		fmt.Println("No topic has records under the user's id.")
+	}
+	fmt.Println("Not searched: other topics and what has read these (fulfilment, for example); values of records under other keys, such as dead letters whose " +
+		"`subject` differs; outcomes, which name no user. A processor's store is rid of the user about ten minutes after the erasure; one that has given the " +
+		"partition away since keeps what it had: delete its --state directory.")
+	return nil
+}
+
+// deletedAdvice is for a topic that Kafka deletes from by age.
+func deletedAdvice(r remains) string {
+	if r.topic.Retention < 0 {
+		return fmt.Sprintf("They stay for ever: set a limit (kafka-configs.sh --alter --entity-type topics --entity-name %s --add-config retention.ms=MILLISECONDS), "+
+			"or delete what is before an offset (kafka-delete-records.sh).", r.topic.Name)
+	}
+	return fmt.Sprintf("They go by themselves (retention.ms is %d): the newest on %s, plus the time until its segment is closed (segment.ms, segment.bytes).",
+		r.topic.Retention.Milliseconds(), r.newest.Add(r.topic.Retention).UTC().Format(time.DateOnly))
+}
+
+// rewardsAdvice is for what was issued: an erasure takes nothing back.
+func rewardsAdvice(r remains) string {
+	return "What was issued stays issued, and you may have to keep it for the books. " + deletedAdvice(r)
+}
+
+func changelogAdvice(r remains) string {
+	rest := fmt.Sprintf("the tombstone goes %s after that (delete.retention.ms). To hurry it, lower segment.ms and min.cleanable.dirty.ratio of the topic for a while.", r.topic.DeleteRetention)
+	if r.tombstones == 0 {
+		return "The user's progress: the user is not erased there, or the processor has not come to it yet (its lag says how far it is)."
+	}
+	return "Compaction removes the progress of before when it next comes by, once the segment is closed; " + rest
+}
