@@ -1,6 +1,8 @@
 package campaign
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -391,4 +393,45 @@ func TestT4AWithdrawalClosesACampaignThatWaitsForNothing(t *testing.T) {
 	if len(rewards)+len(letters)+len(expected.Rewards())+len(expected.Letters()) > 0 {
 		t.Errorf("engine: %v, %v; model: %v, %v", rewards, letters, expected.Rewards(), expected.Letters())
 	}
+}
+
+// Whatever is known of a user can be told at any time, also where a version has begun anew and the user has not been looked at since.
+func TestEverythingThatIsKnownCanBeExported(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		draw := drawing{rt}
+		entries := model.DrawStory(draw, modelUsers, draw.Between(1, 60, "records")).Entries(0)
+		inForce := NewInForce()
+		engine := NewEngine(inForce.Set(), 0)
+		replay := NewReplay(engine)
+		var decoder Decoder
+		var ev Event
+		for _, e := range entries {
+			replay.Use(inForce.Set())
+			_ = replay.Advance(e.Timestamp, func(string, int64, *Result) error { return nil })
+			record := &Record{Key: e.Key, Value: e.Value}
+			if IsControl(e.Key) {
+				if decoder.DecodeControl(record, &ev) == nil {
+					_, _, _ = inForce.Apply(&ev, replay.Clock())
+				}
+				replay.Use(inForce.Set())
+			} else if decoder.Decode(record, &ev) == nil {
+				replay.Apply(&ev)
+			}
+			for user, l := range replay.Ledgers {
+				encoded := l.Append(nil)
+				again, err := Decode(encoded)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				known := engine.Export(again, replay.Clock())
+				text, err := json.Marshal(known)
+				if err != nil || known.RememberedEvents != len(l.seen) || len(known.Campaigns) != len(l.progress) {
+					rt.Fatalf("%s: %s, %v", user, text, err)
+				}
+				if !bytes.Equal(l.Append(nil), encoded) {
+					rt.Fatalf("%s: an export changed the ledger", user)
+				}
+			}
+		}
+	})
 }
