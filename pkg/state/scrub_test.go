@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // filesWith are the files of a directory that have a text in them.
@@ -161,6 +162,16 @@ func TestARestoreThatDeletesLeavesNoTimer(t *testing.T) {
 		}
 		must(t, s.Close())
 	}
+}
+
+// A user who is erased and begins anew between two checkpoints has the timer of the new ledger, also where it is due when the old one was.
+func TestWhoBeginsAnewHasATimer(t *testing.T) {
+	s := mustOpen(t, vfs.NewMem(), "store")
+	must(t, s.Checkpoint(0, Position{Clock: 1}, []Change{set("ann", "old").due(100, 0), set("bob", "old").due(100, 0)}))
+	ann, bob := set("ann", "new").due(100, 100), set("bob", "new").due(200, 100)
+	ann.Erased, bob.Erased = true, true
+	must(t, s.Checkpoint(0, Position{Clock: 2}, []Change{ann, bob}))
+	checkTimers(t, s, 0, Timer{100, "ann"}, Timer{200, "bob"})
 }
 
 // A log that is not needed any more is removed, and not kept to be written over.

@@ -91,16 +91,19 @@ func (s *Store) moveTimers(batch *pebble.Batch, p int32, clock int64, changes []
 		if err := checkDue(c.User, c.Due, c.Was); err != nil {
 			return 0, err
 		}
-		due := c.Due
+		due, was := c.Due, c.Was
 		if c.Ledger == nil {
 			due = 0
 		}
-		if due == c.Was {
+		if c.Erased {
+			was = 0 // every row was cleared
+		}
+		if due == was {
 			continue
 		}
 		// What the clock has reached was cleared, and must not be written again.
-		if c.Was > clock {
-			*key = timerKey((*key)[:0], p, c.Was, c.User)
+		if was > clock {
+			*key = timerKey((*key)[:0], p, was, c.User)
 			if err := batch.Delete(*key, nil); err != nil {
 				return 0, err
 			}
