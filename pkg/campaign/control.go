@@ -15,7 +15,7 @@ var controls = map[string]func(*Engine, *Ledger, *Event, int64) *Rejection{
 }
 
 // IsUserControl says whether a type is that of a control event under a user's key. Others that begin with ControlPrefix are unknown there.
-func IsUserControl(kind string) bool { return controls[kind] != nil }
+func IsUserControl(kind string) bool { return controls[kind] != nil || kind == TypeErased }
 
 // control applies a control event.
 func (e *Engine) control(l *Ledger, ev *Event, clock int64) {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,9 @@ type Erased struct {
 	salt   []byte               // nil where nobody is remembered
 	clocks map[erasedHash]int64 // of the erasures, Unix ms
 	order  []erasure            // by clock, then hash
+
+	mac     hash.Hash // with the salt, nil before it is needed
+	scratch []byte
 }
 
 type erasedHash [16]byte // two users of a partition have the same with a probability below 2^-90
@@ -60,15 +64,20 @@ func (x *Erased) has(user string, set *Set, clock int64) bool {
 	if len(x.order) == 0 {
 		return false
 	}
-	of := x.hash(user)
+	of := x.hashOf(user)
 	at, has := x.clocks[of]
 	return has && clock <= erasure{at, of}.until(set)
 }
 
-func (x *Erased) hash(user string) erasedHash {
-	mac := hmac.New(sha256.New, x.salt)
-	mac.Write([]byte(user))
-	return erasedHash(mac.Sum(nil))
+func (x *Erased) hashOf(user string) erasedHash {
+	if x.mac == nil {
+		x.mac = hmac.New(sha256.New, x.salt)
+	}
+	x.mac.Reset()
+	x.scratch = append(x.scratch[:0], user...)
+	x.mac.Write(x.scratch)
+	x.scratch = x.mac.Sum(x.scratch[:0])
+	return erasedHash(x.scratch)
 }
 
 // saltOf is the salt that an erasing record brings: random where its sender says so, and another with each record in any case.
@@ -86,7 +95,7 @@ func (x *Erased) add(ev *Event, clock int64) (changed []Stored) {
 		x.salt = saltOf(ev, clock)
 		changed = append(changed, x.storedSalt())
 	}
-	e := erasure{clock, x.hash(ev.User)}
+	e := erasure{clock, x.hashOf(ev.User)}
 	if before, again := x.clocks[e.of]; again {
 		x.remove(erasure{before, e.of})
 	}
@@ -137,7 +146,7 @@ func (x *Erased) forget(n int) (changed []Stored) {
 	}
 	x.order = slices.Delete(x.order, 0, n)
 	if len(x.order) == 0 {
-		x.salt = nil
+		x.salt, x.mac = nil, nil
 		changed = append(changed, Stored{storedSalt, nil})
 	}
 	return changed
@@ -191,7 +200,7 @@ func (x *Erased) restore(name string, value []byte) error {
 		if err != nil || len(salt) != sha256.Size {
 			return errors.New("`salt` is no salt")
 		}
-		x.salt = salt
+		x.salt, x.mac = salt, nil
 		return nil
 	}
 	of, err := hex.DecodeString(strings.TrimPrefix(name, storedErased))
@@ -267,6 +276,6 @@ func (e *Engine) Remembers(user string, clock int64) (until int64, is bool) {
 	if !e.erased.has(user, e.set, clock) {
 		return 0, false
 	}
-	of := e.erased.hash(user)
+	of := e.erased.hashOf(user)
 	return erasure{e.erased.clocks[of], of}.until(e.set), true
 }
