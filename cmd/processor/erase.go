@@ -127,7 +127,7 @@ func (e *erase) report(ctx context.Context, c kafka.Connection, topics kafka.Top
 	} {
 		fmt.Fprintf(os.Stderr, "reading %s ...\n", t.Name)
 		left := remains{topic: t.Topic}
-		err := stream.RecordsOf(ctx, c, t.Topic, e.User, func(r *kgo.Record) error {
+		err := stream.RecordsOf(ctx, c, topics, t.Topic, e.User, func(r *kgo.Record) error {
 			left.see(r)
 			return nil
 		})

@@ -72,7 +72,7 @@ func (x *export) Run(ctx context.Context) (err error) {
 		topic kafka.Topic
 	}{{"events", topics.Events}, {"rewards", topics.Rewards}, {"dead_letters", topics.DeadLetters}} {
 		o.list(t.name, func(item func(any)) error {
-			return stream.RecordsOf(ctx, connection, t.topic, x.User, func(r *kgo.Record) error {
+			return stream.RecordsOf(ctx, connection, topics, t.topic, x.User, func(r *kgo.Record) error {
 				item(exportedOf(r))
 				return o.err
 			})

@@ -91,8 +91,18 @@ func readUserIn(ctx context.Context, c kafka.Connection, log kafka.Span, user st
 	return s, nil
 }
 
-// RecordsOf visits the committed records of a topic whose key is a user, partition after partition.
-func RecordsOf(ctx context.Context, c kafka.Connection, t kafka.Topic, user string, visit func(*kgo.Record) error) error {
+// RecordsOf visits the committed records of a topic whose key is a user, partition after partition. A dead letter that came in parts is put together.
+func RecordsOf(ctx context.Context, c kafka.Connection, topics kafka.TopicsState, t kafka.Topic, user string, visit func(*kgo.Record) error) error {
+	if t.Name == topics.DeadLetters.Name {
+		return Letters{c, topics}.Read(ctx, func(l *Letter) error {
+			if string(l.Record.Key) != user {
+				return nil
+			}
+			r := *l.Record
+			r.Topic, r.Partition, r.Offset, r.Timestamp = t.Name, l.partition, l.offset, l.Time
+			return visit(&r)
+		})
+	}
 	ends, err := c.StableEnds(ctx, t.Name)
 	if err != nil {
 		return err

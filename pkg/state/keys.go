@@ -83,6 +83,14 @@ func ownKey(kind byte, p int32) []byte {
 	return append(appendPrefix(nil, storePartition, kind), byte(p>>8), byte(p))
 }
 
+// ownEnd is above every key of the store's own.
+func ownEnd() []byte { return append(fenceKey(storePartition, kindLastFence), 0xFF) }
+
+// isFence says whether a key is a fence of a partition, which holds nothing.
+func isFence(key []byte) bool {
+	return len(key) == prefixBytes && (key[prefixBytes-1] == kindFirstFence || key[prefixBytes-1] == kindLastFence)
+}
+
 // kindRange is the half-open range of all keys of one kind in one partition.
 func kindRange(p int32, kind byte) (start, end []byte) {
 	return appendPrefix(nil, p, kind), appendPrefix(nil, p, kind+1)

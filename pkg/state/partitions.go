@@ -19,6 +19,10 @@ func (s *Store) Partitions() (partitions []int32, err error) {
 	}
 	defer func() { err = errors.Join(err, iter.Close()) }()
 	for ok := iter.First(); ok; {
+		if isFence(iter.Key()) {
+			ok = iter.Next()
+			continue
+		}
 		p := partitionOf(iter.Key())
 		partitions = append(partitions, p)
 		ok = iter.SeekGE(partitionStart(p + 1))
@@ -29,7 +33,8 @@ func (s *Store) Partitions() (partitions []int32, err error) {
 	return partitions, nil
 }
 
-// Drop removes everything of partition p, for good when it returns, in milliseconds whatever its size.
+// Drop removes everything of partition p, for good when it returns, in milliseconds whatever its size. The bytes that files have of it besides go
+// with the next [Store.Scrub].
 func (s *Store) Drop(p int32) error {
 	if err := s.usable(p); err != nil {
 		return err
@@ -39,7 +44,14 @@ func (s *Store) Drop(p int32) error {
 		return fmt.Errorf("drop partition %d: %w", p, err)
 	}
 	span := pebble.KeyRange{Start: partitionStart(p), End: partitionStart(p + 1)}
-	err = s.guard(func() error { return s.db.Excise(context.Background(), span) })
+	note := func() error { return s.db.Set(ownKey(kindErased, storePartition), nil, pebble.Sync) }
+	err = s.durably(note) // before, as the other is durable at once
+	if err == nil {
+		err = s.guard(func() error { return s.db.Excise(context.Background(), span) })
+	}
+	if err == nil {
+		err = s.guard(note) // and after, as a scrub may have come between
+	}
 	if err != nil {
 		return fmt.Errorf("drop partition %d: %w", p, err)
 	}

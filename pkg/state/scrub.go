@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,10 +20,16 @@ import (
 //   - the manifest names the first and the last key of every file that there ever was. Pebble begins a new one when as much has changed as it has
 //     files, and keeps the one before: so small writes follow until two were begun.
 //
-// That costs as much as the partition is large; who calls Scrub says how often.
+// A partition that was dropped is no key any more, but a file that it shared with another is still whole. So then all partitions are rewritten, and the
+// store's own keys.
+//
+// That costs as much as the partition is large, and as much room on the disk meanwhile; who calls Scrub says how often.
 
 // maxNudges bounds the small writes that follow. A store has that many files when it has 100 GB. What is not done then is done the next time.
 const maxNudges = 2000
+
+// spareRoom is how many times what a partition takes must be free before it is rewritten.
+const spareRoom = 2
 
 // manifestBytes is from which size on a manifest may be begun anew.
 const manifestBytes = 4 << 10
@@ -35,6 +42,9 @@ type plainCleaner struct {
 }
 
 type needsContents struct{ pebble.ArchiveCleaner }
+
+// ErrNoRoom means that the disk has no room to rewrite a partition: the next scrub tries again.
+var ErrNoRoom = errors.New("the disk has too little room to rewrite a partition: make room, or give the store a larger disk")
 
 // ErrScrubbing means that a scrub is not done: the next one goes on.
 var ErrScrubbing = errors.New("the store's manifest could not be begun anew within the bound")
@@ -89,13 +99,32 @@ func (s *Store) toScrub() (partitions []int32, err error) {
 	if err := iter.Error(); err != nil {
 		return nil, fmt.Errorf("find what is to be scrubbed: %w", err)
 	}
+	if !slices.Contains(partitions, storePartition) {
+		return partitions, nil
+	}
+	all, err := s.Partitions()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range all {
+		if !slices.Contains(partitions, p) {
+			partitions = append(partitions, p)
+		}
+	}
 	return partitions, nil
 }
 
-// rewrite compacts a partition. A user who is erased meanwhile is noted again.
+// rewrite compacts a partition, or with storePartition the store's own keys. A user who is erased meanwhile is noted again.
 func (s *Store) rewrite(ctx context.Context, p int32) error {
+	start, end := partitionStart(p), partitionStart(p+1)
+	if p == storePartition {
+		end = ownEnd()
+	}
+	if err := s.roomFor(start, end); err != nil {
+		return err
+	}
 	rounds := 1
-	_, closer, err := s.db.Get(fenceKey(p, kindFirstFence))
+	_, closer, err := s.db.Get(fenceKey(p, kindLastFence))
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 		rounds = 2 // the first one takes the fences to the bottom
@@ -110,22 +139,42 @@ func (s *Store) rewrite(ctx context.Context, p int32) error {
 		if err := s.fence(p); err != nil {
 			return err
 		}
-		err := s.guard(func() error { return s.db.Compact(ctx, partitionStart(p), partitionStart(p+1), false) })
-		if err != nil {
+		if err := s.guard(func() error { return s.db.Compact(ctx, start, end, false) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fence writes the fences, and that the partition is being scrubbed.
+// roomFor refuses to begin what would fill the disk. A file system that does not say how full it is has room.
+func (s *Store) roomFor(start, end []byte) error {
+	needed, err := s.db.EstimateDiskUsage(start, end)
+	if err != nil {
+		return err
+	}
+	usage, err := s.fs.GetDiskUsage(s.dir)
+	if err == nil && usage.AvailBytes < spareRoom*needed {
+		return fmt.Errorf("%w: %d bytes are free, and %d should be", ErrNoRoom, usage.AvailBytes, spareRoom*needed)
+	}
+	return nil //nolint:nilerr // it is not told
+}
+
+// fence writes the fences, and that the partition is being scrubbed. The store's own first key is its id.
 func (s *Store) fence(p int32) (err error) {
 	batch := s.db.NewBatch()
 	defer func() { err = errors.Join(err, s.release(batch)) }()
+	first, value := fenceKey(p, kindFirstFence), []byte(nil)
+	if p == storePartition {
+		id, err := hex.DecodeString(s.id)
+		if err != nil {
+			return fmt.Errorf("BUG: the store's id is %q", s.id)
+		}
+		first, value = identityKey(), encodeIdentity([identityBytes]byte(id))
+	}
 	if err := errors.Join(
 		batch.Delete(ownKey(kindErased, p), nil),
 		batch.Set(ownKey(kindScrubbing, p), nil, nil),
-		batch.Set(fenceKey(p, kindFirstFence), nil, nil),
+		batch.Set(first, value, nil),
 		batch.Set(fenceKey(p, kindLastFence), nil, nil),
 	); err != nil {
 		return err

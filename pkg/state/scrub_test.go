@@ -2,11 +2,13 @@ package state
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,6 +139,59 @@ func TestAScrubLeavesNothingOfAnErasedUser(t *testing.T) {
 			}
 			must(t, s.Close())
 		})
+	}
+}
+
+// Of a partition that was dropped, the files that it shared with others have nothing after a scrub.
+func TestAScrubLeavesNothingOfADroppedPartition(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(Config{Dir: dir, MemoryBytes: testMemory})
+	must(t, err)
+	random := rand.New(rand.NewPCG(1, 3))
+	users := map[int32]string{}
+	for p := range int32(4) {
+		var changes []Change
+		for range 50 {
+			users[p] = fmt.Sprintf("%016x%016x", random.Uint64(), random.Uint64())
+			changes = append(changes, set(users[p], "x").due(5_000, 0))
+		}
+		must(t, s.Checkpoint(p, Position{Clock: 1}, changes))
+	}
+	must(t, s.db.Flush())
+	must(t, s.Drop(2))
+	must(t, s.Drop(0))
+	if len(filesWith(t, dir, users[2])) == 0 {
+		t.Fatal("the search finds nothing of a partition that shares a file")
+	}
+	if n, err := s.Scrub(t.Context()); n != 3 || err != nil { // partitions 1 and 3, and the store's own keys
+		t.Fatalf("%d were scrubbed, %v", n, err)
+	}
+	awaitNoFileWith(t, dir, users[0])
+	awaitNoFileWith(t, dir, users[2])
+	if all, err := s.Partitions(); err != nil || !slices.Equal(all, []int32{1, 3}) {
+		t.Errorf("partitions are %v, %v", all, err)
+	}
+	id := s.ID()
+	must(t, s.Close())
+	if s, err = Open(Config{Dir: dir, MemoryBytes: testMemory}); err != nil || s.ID() != id {
+		t.Fatalf("the store is %s, %v", id, err)
+	}
+	must(t, s.Close())
+}
+
+// A scrub does not fill the disk.
+func TestAScrubWantsRoom(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs, "store")
+	must(t, s.Checkpoint(0, Position{Clock: 1}, []Change{set("ann", strings.Repeat("x", 1000)), {User: "bob", Erased: true}}))
+	must(t, s.db.Flush())
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 10, TotalBytes: 100, UsedBytes: 90})
+	if _, err := s.Scrub(t.Context()); !errors.Is(err, ErrNoRoom) {
+		t.Errorf("got %v", err)
+	}
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 2 << 30, UsedBytes: 1 << 30})
+	if n, err := s.Scrub(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d were scrubbed, %v", n, err)
 	}
 }
 
