@@ -143,7 +143,7 @@ func (e *erase) report(ctx context.Context, c kafka.Connection, topics kafka.Top
 	if all == 0 {
 		fmt.Println("No topic has records under the user's id.")
 	}
-	fmt.Println("Not searched: other topics and what has read these (fulfilment, for example); values of records under other keys, such as dead letters whose " +
+	fmt.Println("Not searched: other topics, what has read these (fulfilment, for example) and what waits for Kafka (the spool of `producer serve`); values of records under other keys, such as dead letters whose " +
 		"`subject` differs; outcomes, which name no user. A processor's store is rid of the user about ten minutes after the erasure; one that has given the " +
 		"partition away since keeps what it had: delete its --state directory.")
 	return nil

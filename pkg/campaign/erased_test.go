@@ -157,3 +157,27 @@ func TestWhatIsStoredOfErasedUsers(t *testing.T) {
 		}
 	})
 }
+
+// Scenarios can erase, too.
+func TestC4InAScenario(t *testing.T) {
+	set := mustSet(t, "lateness: 48h\ngoal: {count: 2, of: hit}")
+	scenarios, mistakes := ParseScenarios("c.test.yaml", []byte(`
+scenarios:
+  - scenario: ann is erased after the first hit, and begins anew three days later
+    events:
+      - {at: 2026-03-01 12:00, user: ann, type: hit, expect: counted}
+      - {at: 2026-03-02 12:00, user: ann, type: stampede.erased}
+      - {at: 2026-03-02 13:00, user: ann, type: hit, expect: erased}
+      - {at: 2026-03-02 14:00, user: ann, type: stampede.erased}
+      - {at: 2026-03-05 12:00, user: ann, type: hit, expect: counted}
+      - {at: 2026-03-05 13:00, user: ann, type: hit, expect: counted}
+    rewards:
+      - {user: ann, campaign: c, achieved_at: 2026-03-05 13:00}
+`))
+	if len(mistakes) > 0 {
+		t.Fatal(mistakes)
+	}
+	for _, failure := range scenarios[0].Run(set) {
+		t.Error(failure)
+	}
+}

@@ -152,11 +152,11 @@ func (s *Store) roomFor(start, end []byte) error {
 	if err != nil {
 		return err
 	}
-	usage, err := s.fs.GetDiskUsage(s.dir)
-	if err == nil && usage.AvailBytes < spareRoom*needed {
+	usage, untold := s.fs.GetDiskUsage(s.dir)
+	if untold == nil && usage.AvailBytes < spareRoom*needed {
 		return fmt.Errorf("%w: %d bytes are free, and %d should be", ErrNoRoom, usage.AvailBytes, spareRoom*needed)
 	}
-	return nil //nolint:nilerr // it is not told
+	return nil
 }
 
 // fence writes the fences, and that the partition is being scrubbed. The store's own first key is its id.
