@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/stampede-rewards/stampede/internal/command"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
 // commands are the subcommands: flags, help and environment are declared here and nowhere else.
 type commands struct {
+	Version kong.VersionFlag `help:"Print what this program was built from, and exit."`
+
 	Demo     demo        `cmd:"" help:"Show everything at once: a broker, events, a processor and the rewards, with nothing else installed."`
 	Run      run         `cmd:"" help:"Work on the events of a Kafka until told to stop."`
 	Publish  publish     `cmd:"" help:"Put the campaigns of a directory in force, and withdraw those that it has not."`

@@ -74,7 +74,7 @@ func (r *run) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log.Info("processor starts", "brokers", connection.Brokers, "state", r.State, "group", r.Group, "listen", p.server.address())
+	log.Info("processor starts", "build", command.ThisBuild().String(), "brokers", connection.Brokers, "state", r.State, "group", r.Group, "listen", p.server.address())
 	err = p.run(ctx)
 	if err == nil {
 		log.Info("processor has stopped in order")
@@ -130,7 +130,7 @@ func newProcess(cfg stream.Config, store state.Config, listen string) (*process,
 	cfg.Store, cfg.Metrics, cfg.ClientMetrics = p.store, stream.NewMetrics(), &kafka.ClientMetrics{}
 	p.worker = stream.NewWorker(cfg)
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		cfg.Metrics, stream.StoreCollector(p.store), diskFree(store.Dir))
+		cfg.Metrics, stream.StoreCollector(p.store), diskFree(store.Dir), command.ThisBuild().Collector())
 	if p.server, err = newServer(listen, prometheus.Gatherers{registry, cfg.ClientMetrics}, p.worker.Status); err != nil {
 		return nil, errors.Join(err, p.store.Close())
 	}

@@ -2,10 +2,16 @@
 // main only wires.
 package main
 
-import "github.com/stampede-rewards/stampede/internal/command"
+import (
+	"github.com/alecthomas/kong"
+
+	"github.com/stampede-rewards/stampede/internal/command"
+)
 
 // commands are the subcommands: flags, help and environment are declared here and nowhere else.
 type commands struct {
+	Version kong.VersionFlag `help:"Print what this program was built from, and exit."`
+
 	Send     send     `cmd:"" help:"Send the events of files or stdin, one CloudEvent a line."`
 	Generate generate `cmd:"" help:"Send events drawn at random, as users of the example campaigns produce them."`
 	Serve    serve    `cmd:"" help:"Take events by HTTP, as CloudEvents, and put them into Kafka."`

@@ -158,7 +158,7 @@ func (s *serve) kafka(ctx context.Context, connection kafka.Connection) (*kgo.Cl
 func (s *serve) serve(ctx context.Context, cfg gateway.Config, sink gateway.Sink, spool *gateway.Spool, log *slog.Logger) error {
 	metrics := gateway.NewMetrics(spool)
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(metrics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(metrics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), command.ThisBuild().Collector())
 	listener, err := net.Listen("tcp", s.Listen)
 	if err != nil {
 		return fmt.Errorf("take events: %w", err)
@@ -167,7 +167,7 @@ func (s *serve) serve(ctx context.Context, cfg gateway.Config, sink gateway.Sink
 	if err != nil {
 		return errors.Join(fmt.Errorf("serve metrics: %w", err), listener.Close())
 	}
-	log.Info("gateway starts", "listen", listener.Addr().String(), "admin", admin.Addr().String(), "tls", cfg.TLS != nil, "keys", s.Keys, "spool", s.Spool)
+	log.Info("gateway starts", "build", command.ThisBuild().String(), "listen", listener.Addr().String(), "admin", admin.Addr().String(), "tls", cfg.TLS != nil, "keys", s.Keys, "spool", s.Spool)
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return gateway.NewServer(cfg, sink, metrics).Run(ctx, listener) })
 	tasks.Go(func() error { return gateway.Serve(ctx, gateway.Admin(registry), admin) })

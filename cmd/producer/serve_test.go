@@ -44,7 +44,7 @@ func (g *gatewayProcess) start() {
 	if err := g.cmd.Start(); err != nil {
 		g.t.Fatal(err)
 	}
-	listens := regexp.MustCompile(`"gateway starts","listen":"([^"]+)"`)
+	listens := regexp.MustCompile(`"gateway starts".*"listen":"([^"]+)"`)
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		text, err := os.ReadFile(g.log.Name())
 		if err != nil {

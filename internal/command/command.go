@@ -28,6 +28,7 @@ func run(name, description string, subcommands any, tell func(error) bool) error
 		kong.Name(name),
 		kong.Description(description),
 		kong.UsageOnError(),
+		kong.Vars{"version": name + " " + ThisBuild().String()},
 		kong.BindTo(ctx, (*context.Context)(nil))).Run()
 	switch {
 	case err == nil || tell != nil && tell(err):
