@@ -14,7 +14,10 @@ import (
 
 // Language is the version of the campaign language that this program reads. It is raised with everything that an earlier program would
 // refuse, or read as something else: a new kind of goal, a new key, another meaning.
-const Language = 1
+//
+//	1  the first
+//	2  `share`
+const Language = 2
 
 // Definition is a campaign as it travels through the log (L1): everything that makes it, and nothing that stands elsewhere. The same
 // definition makes the same campaign on every machine.

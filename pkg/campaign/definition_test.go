@@ -59,6 +59,7 @@ func TestWhatCounts(t *testing.T) {
 		}
 	}
 	const same, differs = true, false
+	f(same, "", "share: [a-partner]")
 	f(same, "", "title: x\nlimits: {per_user: 3}\nlateness: 1h\nends: 2027-01-01\neligible: user.plan == 'x'")
 	f(differs, "goal: {event: a}", "goal: {event: a}\nrepeat: always")
 	f(differs, "goal: {event: a}", "goal: {event: a}\nday_starts: 04:00")
@@ -96,6 +97,23 @@ func TestWhatCounts(t *testing.T) {
 	for _, name := range kindNames() {
 		if !strings.Contains(string(src), "goal: {"+name+":") {
 			t.Errorf("what counts in a goal of kind %s is not tested", name)
+		}
+	}
+}
+
+// What was published before there were partners is the same when it is published again; what names one is not for a processor that knows none.
+func TestADefinitionIsOfTheFirstLanguageThatHasAllOfIt(t *testing.T) {
+	for more, want := range map[string]int{"": 1, "share: [a-partner]": 2} {
+		c, err := definition("c", 1, more).Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, wrong := Parse("c.yaml", []byte(c.Definition().Source))
+		if wrong != nil {
+			t.Fatal(wrong)
+		}
+		if got := parsed.Definition().Language; got != want {
+			t.Errorf("%q is in version %d of the language, wanted %d", more, got, want)
 		}
 	}
 }

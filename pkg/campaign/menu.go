@@ -531,7 +531,7 @@ func (l *loading) ordered(r *reader, o *order, item *orderItem, sound bool) *Cam
 	if !sound {
 		return nil
 	}
-	if err := o.definition(item, d, values).make(c); err != nil {
+	if err := o.definition(item, d, c, values).make(c); err != nil {
 		r.wrong(item.useAt, "%v", err)
 		return nil
 	}
@@ -553,8 +553,8 @@ func (l *loading) room(r *reader, o *order, item *orderItem) bool {
 	return l.made <= maxCampaigns
 }
 
-// definition is one campaign of the order, as it travels through the log.
-func (o *order) definition(item *orderItem, d *dish, values map[string]string) Definition {
+// definition is one campaign of the order, as it travels through the log. c is the dish with the values.
+func (o *order) definition(item *orderItem, d *dish, c *Campaign, values map[string]string) Definition {
 	written := func(n ast.Node) (text string) {
 		if n != nil {
 			text, _ = scalar(n)
@@ -563,7 +563,7 @@ func (o *order) definition(item *orderItem, d *dish, values map[string]string) D
 	}
 	src, _ := d.filled(values)
 	return Definition{
-		Language: Language, Source: string(src),
+		Language: c.language(), Source: string(src),
 		Sponsor: o.sponsor, Version: o.version, Covers: o.covers.source, Starts: written(item.starts), Ends: written(item.ends),
 	}
 }

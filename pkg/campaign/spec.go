@@ -31,6 +31,7 @@ type Campaign struct {
 	PerUser int           // limits.per_user; 0 is no limit
 	OptIn   bool          // enrol: opt_in (C2)
 	Rewards []RewardTerms // one, or as many as the goal has tiers
+	Share   []string      // the partners who get its outcomes, in the author's order (O1)
 
 	key       uint64 // names the campaign in a ledger
 	zone      *zone
@@ -86,8 +87,17 @@ func parsed(r *reader, n ast.Node, src []byte) (*Campaign, Mistakes) {
 	c.looksAtUser = c.asksUser()
 	r.warnings.sort()
 	c.warnings = r.warnings
-	c.definition = Definition{Language: Language, Source: string(src)}
+	c.definition = Definition{Language: c.language(), Source: string(src)}
 	return c, nil
+}
+
+// language is the first version of the campaign language that has all that the campaign uses: so what was published by an earlier program is
+// the same definition when it is published again.
+func (c *Campaign) language() int {
+	if len(c.Share) > 0 {
+		return 2
+	}
+	return 1
 }
 
 // newCampaign is one of whose file nothing has been read: what stands here are the defaults.
@@ -117,6 +127,7 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 		{"parameters", "what sponsors may set, which makes the campaign a dish on a menu", false, described(noteParameters, func(*reader, ast.Node) {})},
 		{"on_change", "`restart`, where this version changes what counts and the users are to begin anew", false, oneOf(&onChange, "restart")},
 		{"enrol", "`automatic`, or `opt_in` where users say that they take part", false, oneOf(&enrol, "automatic", "opt_in")},
+		{"share", "the partners who get its outcomes, for example `share: [acme-analytics]`", false, c.readShare},
 	})
 	c.Always, c.OptIn, c.restart = repeat == "always", enrol == "opt_in", onChange == "restart"
 	if rewards != nil {
@@ -193,6 +204,32 @@ func (c *Campaign) readLimits(r *reader, n ast.Node) {
 		{"per_user", "how many rewards one user can have", true, wholeNumber(&c.PerUser, 1, math.MaxInt32)},
 	})
 }
+
+// maxShare bounds the partners of a campaign: each outcome is written once for each of them.
+const maxShare = 8
+
+// readShare reads the partners. Which ones there are is for who has their keys to know: a campaign only names them.
+func (c *Campaign) readShare(r *reader, n ast.Node) {
+	words(&c.Share)(r, n)
+	for i, name := range c.Share {
+		at := n
+		if list, ok := n.(*ast.SequenceNode); ok && len(list.Values) == len(c.Share) {
+			at = list.Values[i]
+		}
+		switch {
+		case !PartnerName(name):
+			r.wrong(at, "`%s` is no partner's name: use a-z, 0-9 and -, at most 63 of them, not beginning or ending with -", shown(name))
+		case slices.Contains(c.Share[:i], name):
+			r.wrong(at, "partner `%s` stands here twice: name each once", name)
+		}
+	}
+	if len(c.Share) > maxShare {
+		r.wrong(n, "%d partners stand here: a campaign is shared with %d at most", len(c.Share), maxShare)
+	}
+}
+
+// PartnerName says whether a partner can have the name.
+func PartnerName(name string) bool { return idForm.MatchString(name) }
 
 func (c *Campaign) readGoal(r *reader, n ast.Node) {
 	g := &goalReader{goal: &goal{tiers: 1}}
