@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -37,6 +38,7 @@ func TestTranscripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":   await,
 			"produce": produce,
+			"send":    send,
 			"tell":    tell,
 		},
 		Setup: func(e *testscript.Env) error {
@@ -75,6 +77,23 @@ func produce(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	defer cl.Close()
 	ts.Check(cl.ProduceSync(context.Background(), &kgo.Record{Topic: "events", Key: []byte(args[0]), Value: []byte(ts.ReadFile(args[1]))}).FirstErr())
+}
+
+// send FILE writes the events of a file, a CloudEvent a line, under their subjects. NOW is the time.
+func send(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: send FILE")
+	}
+	c := kafka.Connection{Brokers: strings.Split(ts.Getenv("STAMPEDE_BROKERS"), ",")}
+	cl, err := c.Client(context.Background())
+	ts.Check(err)
+	defer cl.Close()
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		line = strings.ReplaceAll(line, "NOW", time.Now().UTC().Format(time.RFC3339))
+		var event struct{ Subject string }
+		ts.Check(json.Unmarshal([]byte(line), &event))
+		ts.Check(cl.ProduceSync(context.Background(), &kgo.Record{Topic: "events", Key: []byte(event.Subject), Value: []byte(line)}).FirstErr())
+	}
 }
 
 // await URL FILE [PATTERN] waits until a URL answers 200, and with what matches, and writes the answer to a file.

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
@@ -15,6 +16,7 @@ import (
 type publish struct {
 	kafka.Flags
 	Dir         string `arg:"" type:"existingdir" help:"The directory of campaign files."`
+	Partners    string `env:"STAMPEDE_PARTNERS" type:"existingfile" placeholder:"FILE" help:"The processors' file of partners, of which only the names are read: a campaign that is shared with another one is refused (default: none)."`
 	DryRun      bool   `help:"Only say what would be done."`
 	Again       bool   `help:"Tell every partition what is unchanged, too: for a consumer group that begins anew when the topic's retention has removed what was published."`
 	WithdrawAll bool   `help:"The directory is meant to have no campaign: withdraw every one that is in force."`
@@ -40,7 +42,15 @@ func (p *publish) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	done, err := stream.Publish{Connection: connection, Topics: p.Topics(), Campaigns: campaigns, DryRun: p.DryRun, Again: p.Again}.Run(ctx)
+	var partners []string
+	if p.Partners != "" {
+		if partners, err = partner.Names(p.Partners); err != nil {
+			return err
+		}
+	}
+	done, err := stream.Publish{
+		Connection: connection, Topics: p.Topics(), Campaigns: campaigns, Partners: partners, DryRun: p.DryRun, Again: p.Again,
+	}.Run(ctx)
 	if err != nil {
 		return err
 	}

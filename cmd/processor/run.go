@@ -14,6 +14,7 @@ import (
 
 	"github.com/stampede-rewards/stampede/internal/command"
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 	"github.com/stampede-rewards/stampede/pkg/state"
@@ -23,6 +24,7 @@ import (
 type run struct {
 	kafka.Flags
 	Campaigns string `env:"STAMPEDE_CAMPAIGNS" type:"existingdir" help:"A directory of campaign files, of which new ones and higher versions are published at start. What is in force beside them stays: publish withdraws (default: none; processors work by what was published)."`
+	Partners  string `env:"STAMPEDE_PARTNERS" type:"existingfile" placeholder:"FILE" help:"The partners whom campaigns can be shared with, and their keys (default: none)."`
 	State     string `env:"STAMPEDE_STATE" required:"" placeholder:"DIR" help:"The store of this process, made if it is missing. Every process has its own."`
 	Group     string `env:"STAMPEDE_GROUP" default:"stampede" placeholder:"NAME" help:"The consumer group; processes of one group share the work (${default})."`
 	Instance  string `env:"STAMPEDE_INSTANCE" placeholder:"NAME" help:"This process's name in the group, the same after every restart (default: the store's id)."`
@@ -62,13 +64,19 @@ func (r *run) Run(ctx context.Context) error {
 		return err
 	}
 	connection.Log = log
+	var partners *partner.Partners
+	if r.Partners != "" {
+		if partners, err = partner.Load(r.Partners); err != nil {
+			return err
+		}
+	}
 	if r.Campaigns != "" {
-		if err := r.publish(ctx, connection, log); err != nil {
+		if err := r.publish(ctx, connection, partners, log); err != nil {
 			return err
 		}
 	}
 	p, err := newProcess(stream.Config{
-		Connection: connection, Topics: r.Topics(), Group: r.Group, Instance: r.Instance,
+		Connection: connection, Topics: r.Topics(), Group: r.Group, Instance: r.Instance, Partners: partners,
 		CommitInterval: r.CommitInterval, CheckpointInterval: r.CheckpointInterval, Log: log,
 	}, state.Config{Dir: r.State, MemoryBytes: int64(r.Memory), Sync: r.Sync, Log: log}, r.Listen)
 	if err != nil {
@@ -84,12 +92,12 @@ func (r *run) Run(ctx context.Context) error {
 
 // publish adds what the directory has and is not in force yet. What can't be added is told and stops nothing: a processor that starts with
 // yesterday's files is to work by what was published since.
-func (r *run) publish(ctx context.Context, connection kafka.Connection, log *slog.Logger) error {
+func (r *run) publish(ctx context.Context, connection kafka.Connection, partners *partner.Partners, log *slog.Logger) error {
 	campaigns, err := campaign.Load(os.DirFS(r.Campaigns), ".")
 	if err != nil {
 		return err
 	}
-	done, err := stream.Publish{Connection: connection, Topics: r.Topics(), Campaigns: campaigns, Add: true}.Run(ctx)
+	done, err := stream.Publish{Connection: connection, Topics: r.Topics(), Campaigns: campaigns, Partners: partners.Names(), Add: true}.Run(ctx)
 	if err != nil {
 		return fmt.Errorf("publish the campaigns in %s: %w", r.Campaigns, err)
 	}

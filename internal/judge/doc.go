@@ -9,6 +9,7 @@
 //	fold_equality        1    rewards of a partition of events are the engine's of what is committed of it, record for record, in order
 //	model_equality       1    they, and the reasons of dead letters, are the model's
 //	dead_letters         1    each record that can't be processed is there once, with its bytes and its reason
+//	outcomes             1    a partner's topic has the engine's outcomes of each pseudonym, once, in order, where the case names partners
 //	no_duplicate         2 *  no reward's id is there twice, but of a user who was erased and began anew (C4)
 //	nothing_uncommitted  2 *  no reward is for a record at or behind the committed offset
 //	cause_monotonic      5 *  rewards for a partition of events are in the order of the records that led to them

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -16,7 +17,8 @@ import (
 type fold struct {
 	events   int
 	told     int
-	failures int // outcomes that are failures
+	failures int                // outcomes that are failures
+	shared   []campaign.Outcome // of campaigns that are shared, in order
 	rewards  []*kgo.Record
 	letters  []letter
 	at       map[int64]kept // by offset: the end, and where else it was asked for
@@ -133,6 +135,10 @@ func (f *folding) took(r *kgo.Record, user string, result *campaign.Result) {
 	for _, e := range result.Outcomes {
 		if e.Kind == campaign.Failed {
 			f.failures++
+		}
+		if len(e.Campaign.Share) > 0 {
+			e.User = strings.Clone(e.User) // the record's bytes are used again
+			f.shared = append(f.shared, e)
 		}
 	}
 }

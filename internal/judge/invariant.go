@@ -14,6 +14,7 @@ const (
 	FoldEquality       Invariant = "fold_equality"
 	ModelEquality      Invariant = "model_equality"
 	DeadLetters        Invariant = "dead_letters"
+	Outcomes           Invariant = "outcomes"
 	NoDuplicate        Invariant = "no_duplicate"
 	NothingUncommitted Invariant = "nothing_uncommitted"
 	CauseMonotonic     Invariant = "cause_monotonic"

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/model"
+	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
@@ -26,6 +27,7 @@ type Case struct {
 	Topics     kafka.TopicsState
 	Group      string
 	Stores     []*state.Store    // what they hold of each partition is compared, wherever they are
+	Partners   *partner.Partners // if any: their topics are compared, too
 	Model      []*model.Campaign // if any: all that was published, in every version; then the rewards are the model's, too
 	Erased     []string          // users who may be erased: an id of theirs is issued again where they begin anew, and fold_equality alone says whether it may be
 	Settle     time.Duration     // how long open transactions are waited for, default a minute
@@ -35,6 +37,7 @@ type Case struct {
 type Verdict struct {
 	Events, Rewards, DeadLetters, Ledgers int     // ledgers and what is kept of campaigns
 	Told                                  int     // records that spoke to partitions: campaigns, ticks
+	Shared                                int     // records on the partners' topics
 	Failures                              int     // outcomes that the engine tells beside rewards
 	InStores, Behind                      int     // partitions found in stores at the committed offset, and before it
 	Modelled                              int     // rewards that the model expected
@@ -85,7 +88,7 @@ func Judge(ctx context.Context, c Case) (Verdict, error) {
 		return v, err
 	}
 	order := newOrder(c)
-	findings := []error{ahead, c.compareRewards(ctx, order, expected, committed, &v), c.compareDeadLetters(ctx, order, expected, &v)}
+	findings := []error{ahead, c.compareRewards(ctx, order, expected, committed, &v), c.compareDeadLetters(ctx, order, expected, &v), c.compareOutcomes(ctx, order, expected, &v)}
 	ends, err := c.Connection.Ends(ctx, c.Topics.Changelog.Name)
 	if err != nil {
 		return v, err
@@ -144,7 +147,7 @@ func (c Case) awaitNoOpenTransaction(ctx context.Context) error {
 	deadline := time.Now().Add(settle)
 	for {
 		var open []string
-		for _, t := range []kafka.Topic{c.Topics.Rewards, c.Topics.Changelog, c.Topics.DeadLetters, c.Topics.Events} {
+		for _, t := range append([]kafka.Topic{c.Topics.Rewards, c.Topics.Changelog, c.Topics.DeadLetters, c.Topics.Events}, c.Topics.Outcomes...) {
 			stable, err := c.Connection.StableEnds(ctx, t.Name)
 			if err != nil {
 				return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -20,6 +21,8 @@ type Topics struct {
 	Changelog   string // default "changelog"
 	DeadLetters string // default "dead-letters"
 	Campaigns   string // default "campaigns"
+	// Outcomes are those of partners, one each; default none.
+	Outcomes []string
 }
 
 func (t Topics) withDefaults() Topics {
@@ -72,6 +75,18 @@ type Topic struct {
 // TopicsState is what the topics are like; a topic that was not asked for is zero.
 type TopicsState struct {
 	Events, Rewards, Changelog, DeadLetters, Campaigns Topic
+
+	Outcomes []Topic // as they were asked for
+}
+
+// Outcome is one of the partners' topics, zero if it was not asked for.
+func (s TopicsState) Outcome(name string) Topic {
+	for _, t := range s.Outcomes {
+		if t.Name == name {
+			return t
+		}
+	}
+	return Topic{}
 }
 
 const (
@@ -201,15 +216,55 @@ func (c TopicsConfig) campaigns() spec {
 	}
 }
 
+// outcomes is a partner's topic. Of a record on it nothing but the civil date may be told.
+func (c TopicsConfig) outcomes(name string) spec {
+	return spec{
+		name: name, partitions: c.Partitions,
+		settings: map[string]string{
+			"message.timestamp.type": "CreateTime",
+			"cleanup.policy":         "delete",
+			"retention.ms":           "-1", // as for rewards
+		},
+		required: []requirement{
+			exactly("message.timestamp.type", "CreateTime", "the broker's time of arrival would tell a partner when exactly a user did something (O1)"),
+			exactly("cleanup.policy", "delete", "a compacted topic loses all but the last outcome of a pseudonym"),
+		},
+	}
+}
+
+// specs are all topics, those of partners last.
+func (c TopicsConfig) specs() []spec {
+	specs := []spec{c.events(), c.rewards(), c.changelog(), c.deadLetters(), c.campaigns()}
+	for _, name := range c.Names.Outcomes {
+		specs = append(specs, c.outcomes(name))
+	}
+	return specs
+}
+
+// eachOnce wants every topic to be used for one thing.
+func eachOnce(specs []spec) error {
+	var errs []error
+	for i, s := range specs {
+		if slices.ContainsFunc(specs[:i], func(other spec) bool { return other.name == s.name }) {
+			errs = append(errs, fmt.Errorf("topic %s is named for two uses: give each its own", s.name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // EnsureTopics makes the topics that are missing and checks those that exist. The error lists everything that is wrong with
 // any of them, and for each what to do.
 func EnsureTopics(ctx context.Context, cl *kgo.Client, cfg TopicsConfig) (TopicsState, error) {
 	cfg = cfg.withDefaults()
-	topics, err := ensure(ctx, cl, cfg, cfg.events(), cfg.rewards(), cfg.changelog(), cfg.deadLetters(), cfg.campaigns())
+	specs := cfg.specs()
+	if err := eachOnce(specs); err != nil {
+		return TopicsState{}, err
+	}
+	topics, err := ensure(ctx, cl, cfg, specs...)
 	if err != nil {
 		return TopicsState{}, err
 	}
-	state := TopicsState{Events: topics[0], Rewards: topics[1], Changelog: topics[2], DeadLetters: topics[3], Campaigns: topics[4]}
+	state := TopicsState{Events: topics[0], Rewards: topics[1], Changelog: topics[2], DeadLetters: topics[3], Campaigns: topics[4], Outcomes: topics[5:]}
 	if state.Changelog.Partitions != state.Events.Partitions {
 		return TopicsState{}, fmt.Errorf("topic %s has %d partitions and %s has %d: they must have the same number, a user's ledger is "+
 			"found under the partition of the user's events; delete %[3]s (it is rebuilt only by reading all events again) or make %[1]s anew with %[4]d partitions",
@@ -367,7 +422,7 @@ func retention(ms int64) time.Duration {
 // BatchBytes bounds a producer's batches by what their topics take.
 func (s TopicsState) BatchBytes() kgo.Opt {
 	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
-		for _, t := range []Topic{s.Events, s.Rewards, s.Changelog, s.DeadLetters, s.Campaigns} {
+		for _, t := range append([]Topic{s.Events, s.Rewards, s.Changelog, s.DeadLetters, s.Campaigns}, s.Outcomes...) {
 			if t.Name == topic && topic != "" {
 				return t.MaxMessageBytes
 			}

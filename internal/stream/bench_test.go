@@ -17,6 +17,7 @@ import (
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/kafka/kafkatest"
 	"github.com/stampede-rewards/stampede/internal/model"
+	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/internal/workload"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
@@ -36,6 +37,7 @@ type bench struct {
 	topics     kafka.TopicsState
 	group      string
 	campaigns  *campaign.Set
+	partners   *partner.Partners
 	model      []*model.Campaign // if the rewards are to be the model's
 	erased     []string          // users who may be erased
 	client     *kgo.Client
@@ -106,7 +108,7 @@ func newBenchOn(t *testing.T, c kafka.Connection, topics kafka.TopicsConfig) *be
 // publish puts the bench's campaigns in force. What was produced before is judged by none.
 func (b *bench) publish() *stream.Publication {
 	b.Helper()
-	p, err := stream.Publish{Connection: b.connection, Topics: b.wanted, Campaigns: b.campaigns}.Run(context.Background())
+	p, err := stream.Publish{Connection: b.connection, Topics: b.wanted, Campaigns: b.campaigns, Partners: b.partners.Names()}.Run(context.Background())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -150,7 +152,7 @@ func (b *bench) start(dir string, change ...func(*stream.Config)) *worker {
 	b.Helper()
 	w := &worker{store: b.store(dir), metrics: stream.NewMetrics(), done: make(chan error, 1)}
 	cfg := stream.Config{
-		Connection: b.connection, Topics: b.wanted, Group: b.group, Store: w.store,
+		Connection: b.connection, Topics: b.wanted, Group: b.group, Store: w.store, Partners: b.partners,
 		Metrics: w.metrics, CommitInterval: 10 * time.Millisecond, CheckpointInterval: 300 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(b.Output(), nil)).With("worker", filepath.Base(dir)),
 	}
@@ -242,7 +244,7 @@ func (b *bench) processed() {
 
 // judged is what the judge is given.
 func (b *bench) judged() judge.Case {
-	return judge.Case{Connection: b.connection, Topics: b.topics, Group: b.group, Model: b.model, Erased: b.erased}
+	return judge.Case{Connection: b.connection, Topics: b.topics, Group: b.group, Model: b.model, Partners: b.partners, Erased: b.erased}
 }
 
 // judge compares everything with the engine; dirs are the stores of workers that have ended.

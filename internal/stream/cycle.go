@@ -191,11 +191,14 @@ func (s *session) transact(ctx context.Context, transaction state.TransactionID,
 	s.ending.Store(&cancel)
 	defer s.ending.Store(nil)
 
+	// The client's own bound counts from a record's timestamp, and an outcome's is days ago.
+	producing, enough := context.WithTimeout(ctx, transactionTimeout)
+	defer enough()
 	if err := s.client.Begin(); err != nil {
 		return nil, fmt.Errorf("begin %s: %w", transaction, err)
 	}
 	var produced kgo.FirstErrPromise
-	produce := func(r *kgo.Record) { s.client.Produce(ctx, r, produced.Promise()) }
+	produce := func(r *kgo.Record) { s.client.Produce(producing, r, produced.Promise()) }
 	for _, p := range touched {
 		for _, r := range p.outputs {
 			produce(r)
@@ -210,7 +213,7 @@ func (s *session) transact(ctx context.Context, transaction state.TransactionID,
 		ends = append(ends, end)
 		produce(end) // last (S4)
 	}
-	if err := s.client.Client().Flush(ctx); err != nil {
+	if err := s.client.Client().Flush(producing); err != nil {
 		return nil, fmt.Errorf("produce %s: %w (%w)", transaction, err, s.givenUp(ctx))
 	}
 	if err := produced.Err(); err != nil {

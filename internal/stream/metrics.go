@@ -31,6 +31,7 @@ type Metrics struct {
 	prepareSeconds prometheus.Histogram
 	commitSeconds  prometheus.Histogram
 	outcomes       *prometheus.CounterVec
+	shared         prometheus.Counter
 	fired, ticks   prometheus.Counter
 	discards       prometheus.Counter
 
@@ -62,6 +63,7 @@ func NewMetrics() *Metrics {
 		decisions:    counters("decisions_total", "What became of events, for each campaign that their type concerns.", "campaign", "decision"),
 		rewards:      counters("rewards_total", "Rewards issued.", "campaign"),
 		outcomes:     counters("outcomes_total", "How campaigns and periods ended for users who took part, but for rewards.", "campaign", "outcome"),
+		shared:       counter("shared_outcomes_total", "Records written to partners' topics."),
 		fired:        counter("ledgers_fired_total", "Ledgers of which something was due by the clock."),
 		ticks:        counter("ticks_total", "Ticks written to idle partitions because something was due."),
 		deadLetters:  counters("dead_letters_total", "Records that could not be processed.", "reason"),
@@ -97,7 +99,7 @@ func NewMetrics() *Metrics {
 
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.events, m.eventBytes, m.decisions, m.rewards, m.outcomes, m.fired, m.ticks, m.deadLetters, m.unknownZones, m.erased, m.dropped, m.newUsers, m.splitUsers, m.lag,
+		m.events, m.eventBytes, m.decisions, m.rewards, m.outcomes, m.shared, m.fired, m.ticks, m.deadLetters, m.unknownZones, m.erased, m.dropped, m.newUsers, m.splitUsers, m.lag,
 		m.eventLatency, m.rewardLatency, m.cycles, m.cycleSeconds, m.prepareSeconds, m.commitSeconds, m.discards,
 		m.assigned, m.open, m.refused, m.inForce, m.overlayBytes, m.restores, m.restoredRecords, m.journalReplayed, m.journalDropped, m.quarantined,
 	}
@@ -132,6 +134,7 @@ func (m *Metrics) observe(partition int32, t *tally, lag int64, now time.Time) {
 	for of, n := range t.outcomes {
 		m.outcomes.WithLabelValues(of.campaign, of.kind.String()).Add(float64(n))
 	}
+	m.shared.Add(float64(t.shared))
 	m.fired.Add(float64(t.fired))
 	for reason, n := range t.rejections {
 		m.deadLetters.WithLabelValues(string(reason)).Add(float64(n))

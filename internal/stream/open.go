@@ -56,6 +56,7 @@ type opener struct {
 	store      *state.Store
 	topics     kafka.TopicsState
 	group      string
+	partners   []string // that are configured
 	metrics    *Metrics
 	log        *slog.Logger
 }

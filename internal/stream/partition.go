@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
@@ -139,6 +140,11 @@ func (p *partition) took(e *entry, result *campaign.Result, r *kgo.Record) {
 	for i := range result.Rewards {
 		p.outputs = append(p.outputs, p.records.reward(&result.Rewards[i], r))
 	}
+	for i := range result.Outcomes {
+		shared := p.records.outcomes(&result.Outcomes[i])
+		p.outputs = append(p.outputs, shared...)
+		p.tally.shared += len(shared)
+	}
 	p.told = append(p.told, result.Stored...)
 	if !result.Changed {
 		return
@@ -163,6 +169,9 @@ func (p *partition) control(r *kgo.Record) error {
 	if rejection != nil {
 		p.reject(r, rejection)
 		return nil
+	}
+	if err := partner.Unknown(p.inForce.Set().Campaigns(), p.next.Clock, p.records.partners.Names()); err != nil {
+		return err // before it is committed: nothing is lost, and who knows the partner goes on from here
 	}
 	p.told = append(p.told, changed...)
 	p.engine.Use(p.inForce.Set())

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
@@ -39,7 +40,9 @@ type Publish struct {
 	Connection kafka.Connection
 	Topics     kafka.TopicsConfig
 	Campaigns  *campaign.Set
-	DryRun     bool // only say what would be done
+	// Partners are the names that campaigns may be shared with. One that processors don't know would stop all of them, so it is refused here.
+	Partners []string
+	DryRun   bool // only say what would be done
 	// Again tells every partition what is unchanged, too. Those that know it take no notice. It is for a group that begins anew when the
 	// topic's retention has removed what was told.
 	Again bool
@@ -151,7 +154,7 @@ func (p Publish) plan(ctx context.Context, topics kafka.TopicsState) (*publishPl
 	wanted := map[string]bool{}
 	for _, c := range p.Campaigns.Campaigns() {
 		wanted[c.ID] = true
-		if err := plan.publish(r, c, now); err != nil {
+		if err := plan.publish(r, c, p.Partners, now); err != nil {
 			return nil, err
 		}
 	}
@@ -180,8 +183,14 @@ func (p Publish) plan(ctx context.Context, topics kafka.TopicsState) (*publishPl
 }
 
 // publish plans one campaign of the directory.
-func (plan *publishPlan) publish(r *registry, c *campaign.Campaign, now int64) error {
+func (plan *publishPlan) publish(r *registry, c *campaign.Campaign, partners []string, now int64) error {
 	was, known := r.inForce.Find(c.ID)
+	if !known || was.Campaign.Definition() != c.Definition() {
+		if err := partner.Unknown([]*campaign.Campaign{c}, now, partners); err != nil {
+			plan.Refused = append(plan.Refused, err)
+			return nil //nolint:nilerr // what is refused is told together
+		}
+	}
 	changed, rejection, err := r.inForce.Publish(c.Definition(), now)
 	if err != nil {
 		return err

@@ -164,7 +164,7 @@ func (s *session) startOpening(n int32, c committed) {
 	go func() {
 		defer close(o.done)
 		if o.position, o.err = s.opener.open(ctx, n, c); o.err == nil {
-			o.inForce, o.erased, o.err = s.opener.ownState(n)
+			o.inForce, o.erased, o.err = s.opener.ownState(n, o.position.Clock)
 		}
 		if refused := (*RefusedError)(nil); errors.As(o.err, &refused) {
 			o.err = s.opener.stands(ctx, refused, c)

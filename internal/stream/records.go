@@ -6,15 +6,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
 // records makes the records that a cycle produces.
 type records struct {
-	topics kafka.TopicsState
+	topics   kafka.TopicsState
+	partners *partner.Partners
 }
-
-func newRecords(topics kafka.TopicsState) records { return records{topics} }
 
 // reward is the record of a reward (R2). Its headers say which event made it due: fulfilment can ignore them, an audit can't.
 func (rs records) reward(r *campaign.Reward, cause *kgo.Record) *kgo.Record {
@@ -26,6 +26,20 @@ func (rs records) reward(r *campaign.Reward, cause *kgo.Record) *kgo.Record {
 		Headers: append([]kgo.RecordHeader{{Key: "content-type", Value: []byte(campaign.RewardContentType)}},
 			placeOf(cause)...),
 	}
+}
+
+// outcomes are the records of an outcome, one for each partner whom its campaign is shared with (O1). They have no cause in their headers: it would say when
+// the user did something.
+func (rs records) outcomes(o *campaign.Outcome) []*kgo.Record {
+	var out []*kgo.Record
+	for _, name := range o.Campaign.Share {
+		p := rs.partners.Find(name)
+		if p == nil {
+			panic("BUG: an outcome is shared with partner " + name + ", who is not known: the campaign should have been refused")
+		}
+		out = append(out, p.Record(o, rs.topics.Outcome(p.Topic).Partitions))
+	}
+	return out
 }
 
 // placeOf names a record of the events topic in headers.

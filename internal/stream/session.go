@@ -70,7 +70,7 @@ type session struct {
 func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarnation uint64) (*session, error) {
 	s := &session{
 		Worker: w, topics: topics, incarnation: incarnation,
-		records:    newRecords(topics),
+		records:    records{topics, w.cfg.Partners},
 		partitions: map[int32]*partition{},
 		opening:    map[int32]*opening{},
 		rebalance:  make(chan struct{}, 1),
@@ -78,7 +78,8 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.opener = &opener{
 		connection: w.cfg.Connection, store: w.cfg.Store, topics: topics, group: w.cfg.Group,
-		metrics: w.cfg.Metrics, log: w.cfg.Log,
+		partners: w.cfg.Partners.Names(),
+		metrics:  w.cfg.Metrics, log: w.cfg.Log,
 	}
 	options := append(w.cfg.Connection.Options(),
 		kgo.ConsumerGroup(w.cfg.Group),
@@ -103,7 +104,6 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 
 		kgo.TransactionalID(w.transactional()),
 		kgo.TransactionTimeout(transactionTimeout),
-		kgo.RecordDeliveryTimeout(transactionTimeout),
 		kgo.ConcurrentTransactionsBackoff(concurrentTransactionsWait),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.MaxBufferedRecords(producedRecords(w.cfg.CycleRecords)),

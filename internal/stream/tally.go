@@ -16,6 +16,7 @@ type tally struct {
 	rejections   map[campaign.Reason]int
 	rewards      map[string]int    // by campaign
 	outcomes     map[outcomeOf]int // but of rewards
+	shared       int               // records for partners
 	fired        int               // ledgers of which something was due
 	arrivals     []arrival         // of all records
 	dues         []arrival         // of the records that made rewards due

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
@@ -25,6 +26,9 @@ type Config struct {
 	Group      string       // the consumer group, default "stampede"
 	// Instance names this member of the group for ever, so that a restart moves no partition. Default the store's id.
 	Instance string
+
+	// Partners are whom outcomes can be shared with; default nobody. Their topics are made.
+	Partners *partner.Partners
 
 	CommitInterval     time.Duration // default 50 ms: how long a cycle collects events
 	CycleRecords       int           // default 20,000: a cycle ends when it has as many
@@ -45,6 +49,7 @@ func (c Config) withDefaults() Config {
 	if c.Instance == "" {
 		c.Instance = c.Store.ID()
 	}
+	c.Topics.Names.Outcomes = c.Partners.Topics()
 	if c.CommitInterval == 0 {
 		c.CommitInterval = 50 * time.Millisecond
 	}

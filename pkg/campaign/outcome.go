@@ -34,6 +34,20 @@ func (e *Engine) outcome(c *Campaign, user string, kind OutcomeKind, cycle, tier
 	e.outcomes = append(e.outcomes, Outcome{Kind: kind, Campaign: c, User: user, Cycle: cycle, Tier: tier, Date: date})
 }
 
+// AppendShared writes what a partner may know of it as one object, members in a fixed order (O1, P3): campaign, sponsor where there is one, outcome, cycle,
+// tier and date.
+func (o *Outcome) AppendShared(dst []byte) []byte {
+	dst = appendJSONString(append(dst, `{"campaign":`...), o.Campaign.ID)
+	if o.Campaign.Sponsor != "" {
+		dst = appendJSONString(append(dst, `,"sponsor":`...), o.Campaign.Sponsor)
+	}
+	dst = appendJSONString(append(dst, `,"outcome":`...), o.Kind.String())
+	dst = appendJSONString(append(dst, `,"cycle":`...), o.Cycle)
+	dst = appendJSONString(append(dst, `,"tier":`...), o.Tier)
+	dst = appendJSONString(append(dst, `,"date":`...), o.Date.String())
+	return append(dst, '}')
+}
+
 // AppendJSON writes the outcome as one object, members in a fixed order (P3).
 func (o *Outcome) AppendJSON(dst []byte) []byte {
 	dst = appendJSONString(append(dst, `{"outcome":`...), o.Kind.String())

@@ -1,0 +1,74 @@
+package judge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
+)
+
+// compareOutcomes wants on each partner's topic the engine's outcomes, once. They don't say which record led to them, so what is compared is, for each
+// pseudonym, all of it in order: the user's events are in one partition, and so are the pseudonym's outcomes.
+func (c Case) compareOutcomes(ctx context.Context, order *order, expected map[int32]*fold, v *Verdict) error {
+	var findings []error
+	for _, name := range c.Partners.Names() {
+		topic := c.Topics.Outcome(c.Partners.Find(name).Topic)
+		want := map[string][]string{}
+		for _, n := range slices.Sorted(maps.Keys(expected)) {
+			for i := range expected[n].shared {
+				if o := &expected[n].shared[i]; slices.Contains(o.Campaign.Share, name) {
+					r := c.Partners.Find(name).Record(o, topic.Partitions)
+					want[string(r.Key)] = append(want[string(r.Key)], outcomeLine(r))
+				}
+			}
+		}
+		got, err := c.byPseudonym(ctx, topic, order)
+		if err != nil {
+			return err
+		}
+		for _, pseudonym := range slices.Sorted(maps.Keys(want)) {
+			if diff := firstDifferences(want[pseudonym], got[pseudonym]); diff != "" && len(findings) < maxFindings {
+				findings = append(findings, broken(Outcomes, "those of pseudonym %s in %s differ:\n%s", pseudonym, topic.Name, diff))
+			}
+		}
+		for _, pseudonym := range slices.Sorted(maps.Keys(got)) {
+			v.Shared += len(got[pseudonym])
+			if want[pseudonym] == nil && len(findings) < maxFindings {
+				findings = append(findings, broken(Outcomes, "%s has outcomes of pseudonym %s, of whom none are wanted", topic.Name, pseudonym))
+			}
+		}
+	}
+	return errors.Join(findings...)
+}
+
+// byPseudonym reads a partner's topic.
+func (c Case) byPseudonym(ctx context.Context, t kafka.Topic, order *order) (map[string][]string, error) {
+	ends, err := c.Connection.Ends(ctx, t.Name)
+	if err != nil {
+		return nil, err
+	}
+	got := map[string][]string{}
+	for _, n := range slices.Sorted(maps.Keys(ends)) {
+		if err := c.Connection.ReadCommitted(ctx, kafka.Span{Topic: t.Name, Partition: n, End: ends[n]}, func(r *kgo.Record) (bool, error) {
+			order.see(r)
+			got[string(r.Key)] = append(got[string(r.Key)], outcomeLine(r))
+			return true, nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return got, nil
+}
+
+func outcomeLine(r *kgo.Record) string {
+	line := fmt.Appendf(nil, "in partition %d at %d: %s", r.Partition, r.Timestamp.UnixMilli(), r.Value)
+	for _, h := range r.Headers {
+		line = fmt.Appendf(line, " %s=%s", h.Key, h.Value)
+	}
+	return string(line)
+}

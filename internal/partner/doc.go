@@ -1,0 +1,5 @@
+// Package partner is how outcomes leave the house: de-identified, to partners (rule O1).
+//
+//   - partners.go: who they are, from a file. key.go: their keys, which make pseudonyms of users.
+//   - outcome.go: the record on a partner's topic, as it is written and as it is read.
+package partner
