@@ -7,9 +7,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -53,11 +55,31 @@ func TestTranscripts(t *testing.T) {
 				}
 			})
 			e.Setenv("STAMPEDE_BROKERS", strings.Join(broker.Brokers(), ","))
+			e.Setenv("RECEIVER", receiver(e))
 			listen, err := freeAddress()
 			e.Setenv("LISTEN", listen)
 			return err
 		},
 	})
+}
+
+// receiver is an endpoint that keeps what is posted to it, and answers with all of it.
+func receiver(e *testscript.Env) string {
+	var mu sync.Mutex
+	var posted []byte
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the sender went away
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if posted = append(posted, body...); r.Method == http.MethodGet {
+			w.Write(posted)
+		}
+	}))
+	e.Defer(server.Close)
+	return server.URL
 }
 
 func freeAddress() (string, error) {

@@ -2,17 +2,22 @@ package kafka
 
 import "errors"
 
-// EventsFlags are the command-line flags of a program that only writes events. The tags are kong's.
-type EventsFlags struct {
+// BrokerFlags are the command-line flags of every program. The tags are kong's.
+type BrokerFlags struct {
 	Brokers           string `env:"STAMPEDE_BROKERS" default:"localhost:9092" placeholder:"HOST:PORT,..." help:"Kafka's brokers (${env}; default ${default})."`
-	EventsTopic       string `env:"STAMPEDE_EVENTS_TOPIC" default:"events" placeholder:"NAME" help:"The topic of events (${default})."`
 	Partitions        int32  `env:"STAMPEDE_PARTITIONS" default:"6" help:"Partitions of topics that are missing and are made (${default})."`
 	ReplicationFactor int16  `env:"STAMPEDE_REPLICATION_FACTOR" default:"-1" placeholder:"N" help:"Replicas of topics that are made; -1 is the brokers' own default (${default})."`
 	SecurityFlags
 }
 
+// EventsFlags are the command-line flags of a program that only writes events.
+type EventsFlags struct {
+	BrokerFlags
+	EventsTopic string `env:"STAMPEDE_EVENTS_TOPIC" default:"events" placeholder:"NAME" help:"The topic of events (${default})."`
+}
+
 // Connection is how to reach the brokers that were named, and to be let in.
-func (f EventsFlags) Connection() (Connection, error) {
+func (f BrokerFlags) Connection() (Connection, error) {
 	brokers, wrong := ParseBrokers(f.Brokers)
 	security, err := f.Security()
 	return Connection{Brokers: brokers, Security: security}, errors.Join(wrong, err)

@@ -277,6 +277,17 @@ func EnsureTopics(ctx context.Context, cl *kgo.Client, cfg TopicsConfig) (Topics
 	return state, nil
 }
 
+// EnsureOutcomes does the same for topics of outcomes alone.
+func EnsureOutcomes(ctx context.Context, cl *kgo.Client, cfg TopicsConfig, names ...string) (TopicsState, error) {
+	cfg = cfg.withDefaults()
+	var specs []spec
+	for _, name := range names {
+		specs = append(specs, cfg.outcomes(name))
+	}
+	topics, err := ensure(ctx, cl, cfg, specs...)
+	return TopicsState{Outcomes: topics}, err
+}
+
 // EnsureEvents does the same for the events topic alone: all that a producer needs.
 func EnsureEvents(ctx context.Context, cl *kgo.Client, cfg TopicsConfig) (TopicsState, error) {
 	cfg = cfg.withDefaults()

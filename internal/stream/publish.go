@@ -185,10 +185,10 @@ func (p Publish) plan(ctx context.Context, topics kafka.TopicsState) (*publishPl
 // publish plans one campaign of the directory.
 func (plan *publishPlan) publish(r *registry, c *campaign.Campaign, partners []string, now int64) error {
 	was, known := r.inForce.Find(c.ID)
-	if !known || was.Campaign.Definition() != c.Definition() {
+	if !known || was.Definition() != c.Definition() {
 		if err := partner.Unknown([]*campaign.Campaign{c}, now, partners); err != nil {
 			plan.Refused = append(plan.Refused, err)
-			return nil //nolint:nilerr // what is refused is told together
+			return nil
 		}
 	}
 	changed, rejection, err := r.inForce.Publish(c.Definition(), now)

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+
+	"github.com/stampede-rewards/stampede/internal/command"
+	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/partner"
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+)
+
+// push delivers the outcomes on a partner's topic.
+type push struct {
+	kafka.BrokerFlags
+	Partner string `required:"" placeholder:"NAME" help:"The partner."`
+	Topic   string `placeholder:"NAME" help:"The partner's topic (default: outcomes.PARTNER)."`
+	Group   string `placeholder:"NAME" help:"The consumer group; pushes of one group share the work (default: push-TOPIC)."`
+
+	URL           string `env:"STAMPEDE_WEBHOOK_URL" placeholder:"https://..." help:"Where batches are posted."`
+	SecretFile    string `env:"STAMPEDE_WEBHOOK_SECRET_FILE" type:"existingfile" placeholder:"FILE" help:"The secrets that sign them, as Standard Webhooks writes them (whsec_...), one a line; each signs, so that one can be rotated."`
+	WebhookSecret string `env:"STAMPEDE_WEBHOOK_SECRET" hidden:"" help:"The same, in the environment."`
+	Batch         int    `default:"100" help:"At most so many outcomes a request (${default})."`
+	command.Logging
+}
+
+// maxBatch bounds a request's outcomes: one takes up to a kilobyte.
+const maxBatch = 1000
+
+// Validate is called by kong.
+func (p *push) Validate() error {
+	var errs []error
+	if !campaign.PartnerName(p.Partner) {
+		errs = append(errs, fmt.Errorf("--partner: %q is no partner's name: use a-z, 0-9 and -", p.Partner))
+	}
+	if p.Batch < 1 || p.Batch > maxBatch {
+		errs = append(errs, fmt.Errorf("--batch must be from 1 to %d", maxBatch))
+	}
+	if (p.SecretFile == "") == (p.WebhookSecret == "") {
+		errs = append(errs, errors.New("name the secret that signs deliveries, either in --secret-file or in the environment variable STAMPEDE_WEBHOOK_SECRET"))
+	}
+	return errors.Join(append(errs, checkURL(p.URL))...)
+}
+
+// checkURL wants what is posted to be encrypted on its way, unless it stays on this machine.
+func checkURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("--url must be where to post to, for example https://partner.example/outcomes, not %q", text)
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Scheme == "http" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return errors.New("--url must begin with https://: outcomes leave this machine encrypted only")
+	}
+	return nil
+}
+
+// Run is called by main.
+func (p *push) Run(ctx context.Context) error {
+	connection, err := p.Connection()
+	if err != nil {
+		return err
+	}
+	log := p.Logger()
+	connection.Log = log
+	secrets, err := p.secrets()
+	if err != nil {
+		return err
+	}
+	topic := p.topic()
+	group := p.Group
+	if group == "" {
+		group = "push-" + topic
+	}
+	log.Info("push starts", "topic", topic, "group", group)
+	return partner.Push{
+		Connection: connection, Topics: kafka.TopicsConfig{Partitions: p.Partitions, ReplicationFactor: p.ReplicationFactor},
+		Topic: topic, Group: group, URL: p.URL, Secrets: secrets, BatchRecords: p.Batch, Log: log,
+	}.Run(ctx)
+}
+
+func (p *push) topic() string {
+	if p.Topic != "" {
+		return p.Topic
+	}
+	return partner.TopicPrefix + p.Partner
+}
+
+func (p *push) secrets() ([]partner.Secret, error) {
+	text := p.WebhookSecret
+	if p.SecretFile != "" {
+		read, err := partner.ReadSecret(p.SecretFile)
+		if err != nil {
+			return nil, err
+		}
+		text = string(read)
+	}
+	return partner.ParseSecrets(text)
+}
