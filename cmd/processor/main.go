@@ -23,6 +23,7 @@ type commands struct {
 	Export   export      `cmd:"" help:"Print everything that is known of a user, and the user's records, as JSON."`
 	Erase    erase       `cmd:"" help:"Have a user erased, or report what Kafka still has of one."`
 	Push     push        `cmd:"" help:"Deliver a partner's outcomes by HTTP, or to Parquet files."`
+	Report   report      `cmd:"" help:"Count a partner's outcomes, and hide what is about few users."`
 	Check    check       `cmd:"" help:"Read campaign files and report every mistake with its place."`
 	Test     test        `cmd:"" help:"Run scenarios: what users do, and which rewards that must give."`
 	Explain  explain     `cmd:"" help:"Tell where a user stands in every campaign, and what became of each event."`

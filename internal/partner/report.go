@@ -1,0 +1,247 @@
+package partner
+
+import (
+	"cmp"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
+)
+
+// Dimensions are what outcomes can be counted by, beside the outcome itself.
+var Dimensions = []string{"sponsor", "campaign", "month"}
+
+const (
+	// all stands in a total's row for every value of a dimension.
+	all = "*"
+	// maxCounted bounds what a report keeps in memory: the users of each cell.
+	maxCounted = 20_000_000
+)
+
+// Report counts the outcomes of a partner, and hides the cells of few users.
+type Report struct {
+	By      []string // of Dimensions, in the order of the totals; the outcome comes last
+	MinCell int      // a cell of fewer users is suppressed
+}
+
+// Row is a cell of a report, or a total.
+type Row struct {
+	Sponsor  string `parquet:"sponsor"`
+	Campaign string `parquet:"campaign"`
+	Month    string `parquet:"month"`
+	Outcome  string `parquet:"outcome"`
+	// Level is how many of the dimensions and the outcome are fixed; the others are all together, `*`. 0 is the total of everything.
+	Level int32 `parquet:"level"`
+	// Users and Outcomes are nil where the cell is suppressed. What a suppressed cell is made of has no rows.
+	Users      *int64 `parquet:"users,optional"`
+	Outcomes   *int64 `parquet:"outcomes,optional"`
+	Suppressed bool   `parquet:"suppressed"`
+}
+
+// Read counts what is committed on a partner's topic now. Rows are in order, a total before its parts.
+func (r Report) Read(ctx context.Context, c kafka.Connection, topic string) ([]Row, error) {
+	ends, err := c.Ends(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	count := newCount(r.By)
+	for _, n := range slices.Sorted(maps.Keys(ends)) {
+		err := c.ReadCommitted(ctx, kafka.Span{Topic: topic, Partition: n, End: ends[n]}, func(rec *kgo.Record) (bool, error) {
+			o, err := Read(rec)
+			if err != nil {
+				return false, err
+			}
+			return true, count.add(o)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return r.rows(count.root, count.users), nil
+}
+
+// count is outcomes by the dimensions.
+type count struct {
+	by    []string
+	root  *cell
+	users *users
+	pairs int // of cells and users
+}
+
+// cell is a total and its parts; a cell without parts counts outcomes itself.
+type cell struct {
+	value    string
+	parts    map[string]*cell
+	outcomes int64
+	ids      map[uint32]struct{} // of the cell itself
+
+	distinct   map[uint32]struct{} // users, the parts' too
+	suppressed bool
+}
+
+func newCell(value string) *cell {
+	return &cell{value: value, parts: map[string]*cell{}, ids: map[uint32]struct{}{}}
+}
+
+func newCount(by []string) *count {
+	return &count{by: by, root: newCell(all), users: &users{ids: map[string]uint32{}}}
+}
+
+func (c *count) add(o Outcome) error {
+	at := c.root
+	for _, dimension := range c.by {
+		at = at.part(map[string]string{"sponsor": o.Sponsor, "campaign": o.Campaign, "month": o.Date[:len("2026-03")]}[dimension])
+	}
+	at = at.part(o.Kind)
+	at.outcomes++
+	id := c.users.id(o.Pseudonym)
+	for _, other := range o.Others {
+		c.users.join(id, c.users.id(other.Pseudonym))
+	}
+	if _, counted := at.ids[id]; counted {
+		return nil
+	}
+	at.ids[id] = struct{}{}
+	if c.pairs++; c.pairs > maxCounted {
+		return fmt.Errorf("the topic has more than %d users in cells, which is the most that a report counts: use `processor push --to parquet` and a database", maxCounted)
+	}
+	return nil
+}
+
+func (c *cell) part(value string) *cell {
+	if c.parts[value] == nil {
+		c.parts[value] = newCell(value)
+	}
+	return c.parts[value]
+}
+
+func (c *cell) sorted() []*cell {
+	return slices.SortedFunc(maps.Values(c.parts), func(a, b *cell) int { return cmp.Compare(a.value, b.value) })
+}
+
+// total adds up the parts, from below.
+func (c *cell) total(u *users) {
+	c.distinct = map[uint32]struct{}{}
+	for id := range c.ids {
+		c.distinct[u.find(id)] = struct{}{}
+	}
+	for _, part := range c.parts {
+		part.total(u)
+		c.outcomes += part.outcomes
+		maps.Copy(c.distinct, part.distinct)
+	}
+}
+
+// suppress hides a total of few users, or those of its parts: a part of fewer users than least is hidden; and where the
+// hidden ones could be told from the total and the others, which is where there is only one or where all of them together have few users, the smallest
+// of the others is hidden, too, until they can't. The parts of what is hidden are hidden.
+func (c *cell) suppress(least int) {
+	if len(c.distinct) < least {
+		c.suppressed = true
+		return
+	}
+	parts := c.sorted()
+	slices.SortStableFunc(parts, func(a, b *cell) int { return cmp.Compare(len(a.distinct), len(b.distinct)) })
+	hidden := map[uint32]struct{}{}
+	for i, part := range parts {
+		small := len(part.distinct) < least
+		if !small && (i == 0 || i > 1 && len(hidden) >= least) {
+			break // those that follow are larger
+		}
+		part.suppressed = true
+		maps.Copy(hidden, part.distinct)
+	}
+	for _, part := range parts {
+		if !part.suppressed {
+			part.suppress(least)
+		}
+	}
+}
+
+func (r Report) rows(root *cell, u *users) []Row {
+	root.total(u)
+	root.suppress(r.MinCell)
+	var rows []Row
+	r.collect(root, nil, &rows)
+	return rows
+}
+
+func (r Report) collect(c *cell, path []string, rows *[]Row) {
+	row := Row{Sponsor: all, Campaign: all, Month: all, Outcome: all, Level: int32(len(path)), Suppressed: c.suppressed} //nolint:gosec // at most 4
+	for i, value := range path {
+		if i == len(r.By) {
+			row.Outcome = value
+			continue
+		}
+		*map[string]*string{"sponsor": &row.Sponsor, "campaign": &row.Campaign, "month": &row.Month}[r.By[i]] = value
+	}
+	if c.suppressed {
+		*rows = append(*rows, row)
+		return
+	}
+	users := int64(len(c.distinct))
+	row.Users, row.Outcomes = &users, &c.outcomes
+	*rows = append(*rows, row)
+	for _, part := range c.sorted() {
+		r.collect(part, append(slices.Clone(path), part.value), rows)
+	}
+}
+
+// users gives each pseudonym a number, and knows which ones are of one user: a rotated key must not make two of one.
+type users struct {
+	ids  map[string]uint32
+	same []uint32 // towards the number that stands for all of them
+}
+
+func (u *users) id(pseudonym string) uint32 {
+	if id, known := u.ids[pseudonym]; known {
+		return id
+	}
+	id := uint32(len(u.same)) //nolint:gosec // maxCounted is less
+	u.ids[pseudonym] = id
+	u.same = append(u.same, id)
+	return id
+}
+
+func (u *users) find(id uint32) uint32 {
+	for u.same[id] != id {
+		u.same[id] = u.same[u.same[id]]
+		id = u.same[id]
+	}
+	return id
+}
+
+func (u *users) join(a, b uint32) { u.same[u.find(a)] = u.find(b) }
+
+// WriteCSV writes rows with a header. A suppressed number is empty.
+func WriteCSV(w io.Writer, rows []Row) error {
+	out := csv.NewWriter(w)
+	number := func(n *int64) string {
+		if n == nil {
+			return ""
+		}
+		return strconv.FormatInt(*n, 10)
+	}
+	err := out.Write([]string{"sponsor", "campaign", "month", "outcome", "level", "users", "outcomes", "suppressed"})
+	for _, r := range rows {
+		err = errors.Join(err, out.Write([]string{
+			r.Sponsor, r.Campaign, r.Month, r.Outcome, strconv.Itoa(int(r.Level)), number(r.Users), number(r.Outcomes), strconv.FormatBool(r.Suppressed),
+		}))
+	}
+	out.Flush()
+	return errors.Join(err, out.Error())
+}
+
+// WriteParquet writes rows as a Parquet file.
+func WriteParquet(w io.Writer, rows []Row) error {
+	return parquet.Write(w, rows, parquet.Compression(&parquet.Snappy))
+}

@@ -1,0 +1,190 @@
+package partner
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
+	"pgregory.net/rapid"
+)
+
+// counted makes a report of outcomes.
+func counted(t testing.TB, least int, by []string, outcomes []Outcome) (rows []Row, root *cell) {
+	t.Helper()
+	count := newCount(by)
+	for _, o := range outcomes {
+		if err := count.add(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Report{By: by, MinCell: least}.rows(count.root, count.users), count.root
+}
+
+// by makes the outcomes of so many users, who are called after the campaign and so are different ones.
+func by(users int, campaign, kind, date string) (all []Outcome) {
+	for i := range users {
+		all = append(all, Outcome{Pseudonym: fmt.Sprint(campaign, i), Sponsor: "acme", Campaign: campaign, Kind: kind, Date: date})
+	}
+	return all
+}
+
+func TestAReportHidesSmallCellsAndWhatWouldTellThem(t *testing.T) {
+	outcomes := append(by(40, "steps", "achieved", "2026-03-31"), by(12, "steps", "failed", "2026-03-01")...) // 12 of the 40 failed in another cycle
+	outcomes = append(outcomes, by(20, "swims", "achieved", "2026-03-05")...)
+	outcomes = append(outcomes, by(3, "walks", "achieved", "2026-03-05")...) // too few
+	outcomes = append(outcomes, by(3, "walks", "achieved", "2026-03-05")...) // twice
+	rows, _ := counted(t, 11, []string{"campaign", "month"}, outcomes)
+	var b bytes.Buffer
+	if err := WriteCSV(&b, rows); err != nil {
+		t.Fatal(err)
+	}
+	// Walks have few users. Swims are hidden with them: the total less steps would tell walks.
+	const want = `sponsor,campaign,month,outcome,level,users,outcomes,suppressed
+*,*,*,*,0,63,78,false
+*,steps,*,*,1,40,52,false
+*,steps,2026-03,*,2,40,52,false
+*,steps,2026-03,achieved,3,40,40,false
+*,steps,2026-03,failed,3,12,12,false
+*,swims,*,*,1,,,true
+*,walks,*,*,1,,,true
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("the report (-want +got):\n%s", diff)
+	}
+	b.Reset()
+	if err := WriteParquet(&b, rows); err != nil {
+		t.Fatal(err)
+	}
+	read, err := parquet.Read[Row](bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if diff := cmp.Diff(rows, read); err != nil || diff != "" {
+		t.Errorf("as Parquet: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// A user with a rotated key is one user, whenever the records came that tell so.
+func TestAReportCountsAUserOfTwoKeysOnce(t *testing.T) {
+	outcome := func(pseudonym string, others ...Other) Outcome {
+		return Outcome{Pseudonym: pseudonym, Others: others, Campaign: "c", Kind: "achieved", Date: "2026-03-01"}
+	}
+	var outcomes []Outcome
+	for i := range 6 {
+		before, after := fmt.Sprint("old", i), fmt.Sprint("new", i)
+		outcomes = append(outcomes, outcome(before), outcome(after), outcome(after, Other{"k1", before}))
+	}
+	rows, root := counted(t, 11, []string{"campaign"}, outcomes)
+	if len(root.distinct) != 6 || len(rows) != 1 || !rows[0].Suppressed {
+		t.Errorf("6 users with 12 pseudonyms are %d, and the rows %+v", len(root.distinct), rows)
+	}
+}
+
+// Whatever is counted: no cell of few users is told, and none that is hidden can be computed from what is told. The second is asked of linear algebra: every total is
+// the sum of its parts, and a hidden number is told if one of the combinations of these equations says it.
+func TestNoHiddenCellCanBeComputed(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		least := rapid.IntRange(2, 6).Draw(rt, "least")
+		var outcomes []Outcome
+		for range rapid.IntRange(1, 60).Draw(rt, "outcomes") {
+			outcomes = append(outcomes, Outcome{
+				Pseudonym: fmt.Sprint(rapid.IntRange(0, 25).Draw(rt, "user")),
+				Sponsor:   rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "sponsor"),
+				Campaign:  rapid.SampledFrom([]string{"c", "d", "e", "f"}).Draw(rt, "campaign"),
+				Kind:      rapid.SampledFrom([]string{"achieved", "failed", "withdrawn"}).Draw(rt, "kind"),
+				Date:      rapid.SampledFrom([]string{"2026-03-01", "2026-04-01"}).Draw(rt, "date"),
+			})
+		}
+		rows, root := counted(t, least, []string{"sponsor", "campaign", "month"}, outcomes)
+		for _, r := range rows {
+			if (r.Users == nil) != r.Suppressed || (r.Outcomes == nil) != r.Suppressed {
+				rt.Fatalf("half of a cell is told: %+v", r)
+			}
+			if r.Users != nil && *r.Users < int64(least) {
+				rt.Fatalf("a cell of %d users is told, %d are needed: %+v", *r.Users, least, r)
+			}
+		}
+		if told := (&equations{unknown: map[*cell]int{}}).of(root, false).told(); told > 0 {
+			rt.Fatalf("%d hidden cells can be computed from: %+v", told, rows)
+		}
+	})
+}
+
+// equations are what a report's reader knows of the hidden cells, modulo a prime: rows of coefficients.
+type equations struct {
+	unknown map[*cell]int
+	rows    []map[int]int64
+}
+
+const prime = 1_000_003
+
+// of adds those of a total and its parts. What stands below a hidden cell is hidden.
+func (e *equations) of(c *cell, hidden bool) *equations {
+	hidden = hidden || c.suppressed
+	if hidden {
+		e.unknown[c] = len(e.unknown)
+	}
+	row := map[int]int64{}
+	for _, part := range c.parts {
+		e.of(part, hidden)
+		if i, unknown := e.unknown[part]; unknown {
+			row[i] = 1
+		}
+	}
+	if i, unknown := e.unknown[c]; unknown && len(c.parts) > 0 {
+		row[i] = prime - 1
+	}
+	if len(row) > 0 {
+		e.rows = append(e.rows, row)
+	}
+	return e
+}
+
+// told solves them by Gauss and Jordan, and counts the unknowns that stand alone in a row: those are known.
+func (e *equations) told() (known int) {
+	var solved []map[int]int64
+	for column := range len(e.unknown) {
+		at := -1
+		for i, row := range e.rows {
+			if row[column] != 0 {
+				at = i
+				break
+			}
+		}
+		if at < 0 {
+			continue
+		}
+		pivot := e.rows[at]
+		e.rows = append(e.rows[:at:at], e.rows[at+1:]...)
+		scale := inverse(pivot[column])
+		for i := range pivot {
+			pivot[i] = pivot[i] * scale % prime
+		}
+		for _, row := range append(append([]map[int]int64{}, e.rows...), solved...) {
+			factor := row[column]
+			for i, v := range pivot {
+				if row[i] = (row[i] + (prime-factor)*v) % prime; row[i] == 0 {
+					delete(row, i)
+				}
+			}
+		}
+		solved = append(solved, pivot)
+	}
+	for _, row := range solved {
+		if len(row) == 1 {
+			known++
+		}
+	}
+	return known
+}
+
+// inverse is by Fermat's little theorem.
+func inverse(a int64) int64 {
+	result := int64(1)
+	for n := prime - 2; n > 0; n /= 2 {
+		if n%2 == 1 {
+			result = result * a % prime
+		}
+		a = a * a % prime
+	}
+	return result
+}
