@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -39,6 +40,7 @@ func TestTranscripts(t *testing.T) {
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":   await,
+			"appears": appears,
 			"produce": produce,
 			"send":    send,
 			"tell":    tell,
@@ -116,6 +118,21 @@ func send(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(json.Unmarshal([]byte(line), &event))
 		ts.Check(cl.ProduceSync(context.Background(), &kgo.Record{Topic: "events", Key: []byte(event.Subject), Value: []byte(line)}).FirstErr())
 	}
+}
+
+// appears PATTERN waits until there is a file.
+func appears(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: appears PATTERN")
+	}
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		files, err := filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+		if len(files) > 0 {
+			return
+		}
+	}
+	ts.Fatalf("there is no %s", args[0])
 }
 
 // await URL FILE [PATTERN] waits until a URL answers 200, and with what matches, and writes the answer to a file.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"time"
 
 	"github.com/stampede-rewards/stampede/internal/command"
 	"github.com/stampede-rewards/stampede/internal/kafka"
@@ -20,10 +21,16 @@ type push struct {
 	Topic   string `placeholder:"NAME" help:"The partner's topic (default: outcomes.PARTNER)."`
 	Group   string `placeholder:"NAME" help:"The consumer group; pushes of one group share the work (default: push-TOPIC)."`
 
+	To  string `enum:"webhook,parquet" default:"webhook" help:"webhook posts to --url; parquet writes files to DIR, for an analytics store (${default})."`
+	Dir string `arg:"" optional:"" help:"Of --to parquet: where the files are. They say how far the topic has been read, so take them away only from the oldest on."`
+
 	URL           string `env:"STAMPEDE_WEBHOOK_URL" placeholder:"https://..." help:"Where batches are posted."`
 	SecretFile    string `env:"STAMPEDE_WEBHOOK_SECRET_FILE" type:"existingfile" placeholder:"FILE" help:"The secrets that sign them, as Standard Webhooks writes them (whsec_...), one a line; each signs, so that one can be rotated."`
 	WebhookSecret string `env:"STAMPEDE_WEBHOOK_SECRET" hidden:"" help:"The same, in the environment."`
 	Batch         int    `default:"100" help:"At most so many outcomes a request (${default})."`
+
+	FileRows  int           `default:"100000" help:"Of --to parquet: files are written when so many rows wait (${default})."`
+	FileEvery time.Duration `default:"1m" help:"Or when the first has waited so long (${default})."`
 	command.Logging
 }
 
@@ -36,6 +43,12 @@ func (p *push) Validate() error {
 	if !campaign.PartnerName(p.Partner) {
 		errs = append(errs, fmt.Errorf("--partner: %q is no partner's name: use a-z, 0-9 and -", p.Partner))
 	}
+	if p.To == "parquet" {
+		return errors.Join(append(errs, p.checkFiles())...)
+	}
+	if p.Dir != "" {
+		errs = append(errs, errors.New("a directory is for --to parquet"))
+	}
 	if p.Batch < 1 || p.Batch > maxBatch {
 		errs = append(errs, fmt.Errorf("--batch must be from 1 to %d", maxBatch))
 	}
@@ -43,6 +56,21 @@ func (p *push) Validate() error {
 		errs = append(errs, errors.New("name the secret that signs deliveries, either in --secret-file or in the environment variable STAMPEDE_WEBHOOK_SECRET"))
 	}
 	return errors.Join(append(errs, checkURL(p.URL))...)
+}
+
+// maxFileRows bounds what waits in memory for a file.
+const maxFileRows = 1_000_000
+
+func (p *push) checkFiles() error {
+	switch {
+	case p.Dir == "":
+		return errors.New("--to parquet needs the directory where the files are to be")
+	case p.FileRows < 1 || p.FileRows > maxFileRows:
+		return fmt.Errorf("--file-rows must be from 1 to %d", maxFileRows)
+	case p.FileEvery < time.Second || p.FileEvery > 24*time.Hour:
+		return errors.New("--file-every must be from 1s to 24h")
+	}
+	return nil
 }
 
 // checkURL wants what is posted to be encrypted on its way, unless it stays on this machine.
@@ -65,11 +93,15 @@ func (p *push) Run(ctx context.Context) error {
 	}
 	log := p.Logger()
 	connection.Log = log
+	topic := p.topic()
+	if p.To == "parquet" {
+		log.Info("push starts", "topic", topic, "dir", p.Dir)
+		return partner.Archive{Connection: connection, Topic: topic, Dir: p.Dir, FileRows: p.FileRows, FileEvery: p.FileEvery, Log: log}.Run(ctx)
+	}
 	secrets, err := p.secrets()
 	if err != nil {
 		return err
 	}
-	topic := p.topic()
 	group := p.Group
 	if group == "" {
 		group = "push-" + topic

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -66,28 +65,12 @@ func (r *report) Run(ctx context.Context) error {
 		return partner.WriteCSV(os.Stdout, rows)
 	}
 	if r.CSV != "" {
-		if err := writeWhole(r.CSV, func(w io.Writer) error { return partner.WriteCSV(w, rows) }); err != nil {
+		if err := partner.WriteFile(r.CSV, func(w io.Writer) error { return partner.WriteCSV(w, rows) }); err != nil {
 			return err
 		}
 	}
 	if r.Parquet != "" {
-		return writeWhole(r.Parquet, func(w io.Writer) error { return partner.WriteParquet(w, rows) })
-	}
-	return nil
-}
-
-// writeWhole writes a file under another name and renames it when it is whole.
-func writeWhole(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".report-*")
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+		return partner.WriteFile(r.Parquet, func(w io.Writer) error { return partner.WriteParquet(w, rows) })
 	}
 	return nil
 }

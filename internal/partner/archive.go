@@ -1,0 +1,284 @@
+package partner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/internal/kafka"
+)
+
+// Archive writes a partner's outcomes to Parquet files in a directory, each once.
+//
+// A file is named TOPIC-PARTITION-FIRST-LAST.parquet, by the offsets of its records. It has another name until it is whole and on the disk, so the files say
+// how far the topic has been read, and after a crash they are where to go on from. There is no other position that could disagree with them.
+type Archive struct {
+	Connection kafka.Connection
+	Topic      string
+	Dir        string        // made if it is missing; one process at a time
+	FileRows   int           // default 100,000: files are written when so many rows wait, those of all partitions together
+	FileEvery  time.Duration // default 1 min: or when the first of them has waited so long
+	Log        *slog.Logger  // default none
+}
+
+// ArchiveRow is an outcome in a file.
+type ArchiveRow struct {
+	Pseudonym string  `parquet:"pseudonym"`
+	KeyID     string  `parquet:"key_id,dict"`
+	Campaign  string  `parquet:"campaign,dict"`
+	Sponsor   string  `parquet:"sponsor,dict"`
+	Outcome   string  `parquet:"outcome,dict"`
+	Cycle     string  `parquet:"cycle,dict"`
+	Tier      string  `parquet:"tier,dict"`
+	Date      int32   `parquet:"date,date"` // days since 1970-01-01
+	Others    []Other `parquet:"other_pseudonyms,list"`
+}
+
+// unfinished ends the name of a file that is being written.
+const unfinished = ".tmp"
+
+func (a Archive) withDefaults() Archive {
+	if a.FileRows == 0 {
+		a.FileRows = 100_000
+	}
+	if a.FileEvery == 0 {
+		a.FileEvery = time.Minute
+	}
+	if a.Log == nil {
+		a.Log = slog.New(slog.DiscardHandler)
+	}
+	return a
+}
+
+// archiving is an archive at work.
+type archiving struct {
+	Archive
+	client  *kgo.Client
+	next    map[int32]int64 // by partition: the offset behind the newest file
+	waiting map[int32]*stretch
+	rows    int
+	since   time.Time // when the first of them came
+}
+
+// stretch is the rows of one partition that wait for their file.
+type stretch struct {
+	first, last int64
+	rows        []ArchiveRow
+}
+
+// Run writes until ctx ends, and then what waits (nil). The error needs somebody: a disk that refuses, a directory that can't be right, Kafka.
+func (a Archive) Run(ctx context.Context) (err error) {
+	w := &archiving{Archive: a.withDefaults(), waiting: map[int32]*stretch{}}
+	unlock, err := w.lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if w.next, err = w.positions(); err != nil {
+		return err
+	}
+	w.client, err = a.Connection.Client(ctx, kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		return err
+	}
+	defer w.client.Close()
+	known := map[int32]bool{}
+	for ctx.Err() == nil {
+		if err := w.consume(ctx, known); err != nil && ctx.Err() == nil {
+			return err
+		}
+		if err := w.fill(ctx); err != nil {
+			return err
+		}
+		if err := w.write(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// consume reads the partitions that are not read yet: the topic may have got some.
+func (w *archiving) consume(ctx context.Context, known map[int32]bool) error {
+	ends, err := w.Connection.Ends(ctx, w.Topic)
+	if err != nil {
+		return err
+	}
+	fresh := map[int32]kgo.Offset{}
+	for n := range ends {
+		if known[n] {
+			continue
+		}
+		known[n] = true
+		fresh[n] = kgo.NewOffset().AtStart()
+		if at, ok := w.next[n]; ok {
+			fresh[n] = kgo.NewOffset().At(at)
+		}
+	}
+	if len(fresh) > 0 {
+		w.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{w.Topic: fresh})
+	}
+	return nil
+}
+
+// fill takes records until files are to be written, or ctx ends.
+func (w *archiving) fill(ctx context.Context) error {
+	began := time.Now()
+	for ctx.Err() == nil && w.rows < w.FileRows {
+		if w.rows > 0 {
+			began = w.since
+		}
+		left := time.Until(began.Add(w.FileEvery)) // without a row, too: partitions may be new
+		if left <= 0 {
+			return nil
+		}
+		waiting, cancel := context.WithTimeout(ctx, left)
+		fetches := w.client.PollRecords(waiting, w.FileRows-w.rows)
+		cancel()
+		for _, f := range fetches.Errors() {
+			switch {
+			case errors.Is(f.Err, context.Canceled), errors.Is(f.Err, context.DeadlineExceeded):
+			case errors.Is(f.Err, kerr.OffsetOutOfRange):
+				return fmt.Errorf("the files in %s lead to an offset that %s/%d does not have: its retention was quicker, or the topic was made anew. Begin in another directory", w.Dir, f.Topic, f.Partition)
+			default:
+				return fmt.Errorf("read %s/%d: %w", f.Topic, f.Partition, f.Err)
+			}
+		}
+		for iter := fetches.RecordIter(); !iter.Done(); {
+			if err := w.add(iter.Next()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *archiving) add(r *kgo.Record) error {
+	o, err := Read(r)
+	if err != nil {
+		return err
+	}
+	date, err := time.Parse(time.DateOnly, o.Date)
+	if err != nil {
+		return err
+	}
+	if w.rows == 0 {
+		w.since = time.Now()
+	}
+	s := w.waiting[r.Partition]
+	if s == nil {
+		s = &stretch{first: r.Offset}
+		w.waiting[r.Partition] = s
+	}
+	s.last = r.Offset
+	s.rows = append(s.rows, ArchiveRow{
+		o.Pseudonym, o.KeyID, o.Campaign, o.Sponsor, o.Kind, o.Cycle, o.Tier, int32(date.Unix() / int64(24*time.Hour/time.Second)), o.Others, //nolint:gosec // a date
+	})
+	w.rows++
+	return nil
+}
+
+// write makes a file of each partition that has rows.
+func (w *archiving) write() error {
+	for n, s := range w.waiting {
+		name := fmt.Sprintf("%s-%d-%d-%d.parquet", w.Topic, n, s.first, s.last)
+		if err := WriteFile(filepath.Join(w.Dir, name), func(to io.Writer) error {
+			return parquet.Write(to, s.rows, parquet.Compression(&parquet.Zstd))
+		}); err != nil {
+			return err
+		}
+		w.Log.Info("a file is written", "file", name, "rows", len(s.rows))
+		delete(w.waiting, n)
+		w.rows -= len(s.rows)
+	}
+	return nil
+}
+
+// WriteFile writes a file under another name, and gives it its own when it is whole and on the disk.
+func WriteFile(path string, write func(io.Writer) error) (err error) {
+	f, err := os.Create(path + unfinished)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// positions are told by the names of the files. What a crash left unfinished is removed.
+func (w *archiving) positions() (map[int32]int64, error) {
+	entries, err := os.ReadDir(w.Dir)
+	if err != nil {
+		return nil, err
+	}
+	form := regexp.MustCompile(`^` + regexp.QuoteMeta(w.Topic) + `-(\d{1,9})-(\d{1,18})-(\d{1,18})\.parquet$`)
+	files := map[int32][][2]int64{}
+	for _, e := range entries {
+		name, isUnfinished := strings.CutSuffix(e.Name(), unfinished)
+		match := form.FindStringSubmatch(name)
+		switch {
+		case match == nil:
+			continue // not ours
+		case isUnfinished:
+			if err := os.Remove(filepath.Join(w.Dir, e.Name())); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		var n [3]int64
+		for i := range n {
+			if n[i], err = strconv.ParseInt(match[i+1], 10, 64); err != nil {
+				return nil, fmt.Errorf("%s: %w", e.Name(), err)
+			}
+		}
+		files[int32(n[0])] = append(files[int32(n[0])], [2]int64{n[1], n[2]}) //nolint:gosec // 9 digits
+	}
+	next := map[int32]int64{}
+	for partition, spans := range files {
+		slices.SortFunc(spans, func(a, b [2]int64) int { return cmp.Compare(a[0], b[0]) })
+		for _, span := range spans {
+			if span[0] < next[partition] || span[1] < span[0] {
+				return nil, fmt.Errorf("%s has two files of offset %d of %s/%d: files of another directory were copied there; take them out", w.Dir, span[0], w.Topic, partition)
+			}
+			next[partition] = span[1] + 1
+		}
+	}
+	return next, nil
+}
+
+// lock takes the directory for this process. The kernel gives it back however the process ends.
+func (w *archiving) lock() (unlock func() error, err error) {
+	if err := os.MkdirAll(w.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(w.Dir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor is an int
+		return nil, errors.Join(fmt.Errorf("%s is in use by another process: stop it, or use a directory of its own (%w)", w.Dir, err), f.Close())
+	}
+	return f.Close, nil
+}
