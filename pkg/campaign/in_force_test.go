@@ -255,7 +255,7 @@ func TestBrokenControlRecords(t *testing.T) {
 		t.Errorf("not JSON: %v", r)
 	}
 	// What only a newer program understands is no dead letter: it would not be one there.
-	for _, value := range []string{`{"language":3}`, `{"language":3,"source":1,"more":true}`} {
+	for _, value := range []string{fmt.Sprintf(`{"language":%d}`, Language+1), fmt.Sprintf(`{"language":%d,"source":1,"more":true}`, Language+1)} {
 		var d document
 		if err := d.parse([]byte(value)); err != nil {
 			t.Fatal(err)
