@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/kafka/kafkatest"
 	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
@@ -34,6 +35,8 @@ const (
 	secret   = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 )
 
+func TestMain(m *testing.M) { kafkatest.Main(m) }
+
 // house is a broker with a partner's topic.
 type house struct {
 	*testing.T
@@ -43,6 +46,7 @@ type house struct {
 	written    int
 }
 
+// newHouse is on an embedded broker.
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
@@ -50,11 +54,25 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { broker.Close() })
+	return newHouseOn(t, kafka.Connection{Brokers: broker.Brokers()}, topic)
+}
+
+// newRealHouse is on this package's Apache Kafka, with a topic of its own.
+func newRealHouse(t *testing.T) *house {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs Apache Kafka")
+	}
+	return newHouseOn(t, kafka.Connection{Brokers: kafkatest.Shared(t).Addresses()}, fmt.Sprintf("%s-%d", topic, time.Now().UnixNano()))
+}
+
+func newHouseOn(t *testing.T, c kafka.Connection, topic string) *house {
+	t.Helper()
 	key, err := partner.NewKey("k1", []byte(oneKey))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{T: t, connection: kafka.Connection{Brokers: broker.Brokers()}, partner: &partner.Partner{Name: "acme", Topic: topic, Keys: []partner.Key{key}}}
+	h := &house{T: t, connection: c, partner: &partner.Partner{Name: "acme", Topic: topic, Keys: []partner.Key{key}}}
 	if h.client, err = h.connection.Client(t.Context(), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +211,7 @@ func (h *house) start(to *receiver) (stop func(), done <-chan error) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- partner.Push{
-			Connection: h.connection, Topic: topic, Group: "push-acme", URL: to.url, Secrets: secrets, Topics: kafka.TopicsConfig{Partitions: partitions},
+			Connection: h.connection, Topic: h.partner.Topic, Group: "push-" + h.partner.Topic, URL: to.url, Secrets: secrets, Topics: kafka.TopicsConfig{Partitions: partitions},
 			BatchRecords: 10, RequestTimeout: 300 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
 			Log: slog.New(slog.NewTextHandler(h.Output(), nil)),
 		}.Run(ctx)
@@ -242,10 +260,14 @@ func TestPushTriesUntilItIsDelivered(t *testing.T) {
 
 // A push dies after a batch has arrived and before it has heard so, again and again, while more is written. Each batch is the same when it comes again.
 func TestPushGoesOnWhereItWas(t *testing.T) {
-	h := newHouse(t)
+	t.Run("embedded", func(t *testing.T) { pushGoesOn(newHouse(t)) })
+	t.Run("real", func(t *testing.T) { pushGoesOn(newRealHouse(t)) })
+}
+
+func pushGoesOn(h *house) {
 	arrived := make(chan string)
 	crash := true
-	r := newReceiver(t, func(_ int, id string) int {
+	r := newReceiver(h.T, func(_ int, id string) int {
 		if crash {
 			arrived <- id
 			<-arrived // the push is dead
@@ -258,12 +280,12 @@ func TestPushGoesOnWhereItWas(t *testing.T) {
 		end := h.push(r)
 		id := <-arrived
 		if before != "" && id != before {
-			t.Errorf("the batch was %s and is %s", before, id)
+			h.Errorf("the batch was %s and is %s", before, id)
 		}
 		before = id
 		h.write(4) // the batch would be larger if it were made anew
 		if err := end(); err != nil {
-			t.Error(err)
+			h.Error(err)
 		}
 		arrived <- ""
 		h.eventually("the receiver has taken it", func() bool { return r.has() > 0 })
@@ -272,7 +294,7 @@ func TestPushGoesOnWhereItWas(t *testing.T) {
 	end := h.push(r)
 	h.eventually("all is delivered", func() bool { return r.has() == h.written })
 	if err := end(); err != nil {
-		t.Error(err)
+		h.Error(err)
 	}
 	h.complete(r)
 }
@@ -329,8 +351,12 @@ func TestPushBuriesWhatIsRefused(t *testing.T) {
 
 // Two pushes share the work; when one goes, the other takes over.
 func TestPushesShareTheWork(t *testing.T) {
-	h := newHouse(t)
-	r := newReceiver(t, func(int, string) int { return 0 })
+	t.Run("embedded", func(t *testing.T) { pushesShare(newHouse(t)) })
+	t.Run("real", func(t *testing.T) { pushesShare(newRealHouse(t)) })
+}
+
+func pushesShare(h *house) {
+	r := newReceiver(h.T, func(int, string) int { return 0 })
 	first := h.push(r)
 	h.write(30)
 	h.eventually("the first delivers", func() bool { return r.has() == 30 })
@@ -341,12 +367,12 @@ func TestPushesShareTheWork(t *testing.T) {
 	}
 	h.eventually("both deliver", func() bool { return r.has() == 130 })
 	if err := first(); err != nil {
-		t.Error(err)
+		h.Error(err)
 	}
 	h.write(30)
 	h.eventually("the second delivers", func() bool { return r.has() == 160 })
 	if err := second(); err != nil {
-		t.Error(err)
+		h.Error(err)
 	}
 	h.complete(r)
 }

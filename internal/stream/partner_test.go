@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/stampede-rewards/stampede/internal/judge"
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/internal/stream"
@@ -162,6 +163,21 @@ func TestO1ARecordSaysWhatIsAllowedAndNothingElse(t *testing.T) {
 		t.Errorf("%q is in what the partner gets", found)
 	}
 	b.judge(b.dir("a"))
+
+	// The judge would have seen one that is there twice.
+	twice := &kgo.Record{Topic: all[0].Topic, Partition: all[0].Partition, Key: all[0].Key, Value: all[0].Value, Headers: all[0].Headers, Timestamp: all[0].Timestamp}
+	cl, err := b.connection.Client(t.Context(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if err := cl.ProduceSync(t.Context(), twice).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = judge.Judge(t.Context(), b.judged())
+	if found := judge.Invariants(err); !slices.Equal(found, []judge.Invariant{judge.Outcomes}) {
+		t.Errorf("of an outcome that is there twice the judge says %v: %v", found, err)
+	}
 }
 
 // anyOf finds one of many texts in a long one. It looks at each stretch that is as long as one of them.
