@@ -23,6 +23,7 @@ type Campaign struct {
 	Zone      string
 	DayStarts time.Duration
 	Late      time.Duration
+	Share     string // a partner; empty for none
 }
 
 // YAML is the campaign's file.
@@ -45,6 +46,9 @@ func (c *Campaign) YAML() string {
 	}
 	if c.Eligible {
 		s += "eligible: user.plan == \"gold\"\n"
+	}
+	if c.Share != "" {
+		s += "share: " + c.Share + "\n"
 	}
 	if c.Title != "" {
 		s += "title: " + c.Title + "\n"

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/model"
+	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/internal/workload"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
@@ -48,6 +49,9 @@ func drawLoad(s *Scenario) *load {
 		if f.Kind == Publish {
 			l.drawPublish(d)
 		}
+	}
+	for _, c := range l.campaigns {
+		c.Share = partners.Names()[0]
 	}
 	users := make([]string, 1+r.IntN(maxUsers))
 	for i := range users {
@@ -169,7 +173,7 @@ func (w *world) pass() {
 func (w *world) publish(campaigns []*model.Campaign) {
 	set, err := compiled(campaigns)
 	if err == nil {
-		_, err = stream.Publish{Connection: w.connection(), Topics: w.topicsConfig(), Campaigns: set}.Run(context.Background())
+		_, err = stream.Publish{Connection: w.connection(), Topics: w.topicsConfig(), Campaigns: set, Partners: partners.Names()}.Run(context.Background())
 	}
 	switch {
 	case err == nil:
@@ -179,6 +183,16 @@ func (w *world) publish(campaigns []*model.Campaign) {
 		w.violated("world", fmt.Errorf("publish: %w", err))
 	}
 }
+
+// partners has the one whom every campaign is shared with: outcomes are to be exactly once, too.
+var partners = func() *partner.Partners {
+	key, wrongKey := partner.NewKey("k1", []byte("a key of the simulation, of 32 bytes and more"))
+	all, wrong := partner.New(&partner.Partner{Name: "acme", Topic: partner.TopicPrefix + "acme", Keys: []partner.Key{key}})
+	if err := errors.Join(wrongKey, wrong); err != nil {
+		panic(err)
+	}
+	return all
+}()
 
 func compiled(campaigns []*model.Campaign) (*campaign.Set, error) {
 	compiled := make([]*campaign.Campaign, len(campaigns))

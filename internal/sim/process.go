@@ -163,7 +163,7 @@ func (p *process) begin(number int) (*life, error) {
 	l.metrics = stream.NewMetrics()
 	l.worker = stream.NewWorker(stream.Config{
 		Connection: kafka.Connection{Brokers: p.world.brokers, Dial: l.network.dial},
-		Topics:     p.world.topicsConfig(), Store: l.store, Instance: p.name,
+		Topics:     p.world.topicsConfig(), Store: l.store, Instance: p.name, Partners: partners,
 		CommitInterval: p.world.CommitInterval, CheckpointInterval: p.world.CheckpointInterval, ScrubInterval: p.world.ScrubInterval, CycleRecords: p.world.CycleRecords, CycleFired: p.world.CycleFired,
 		Metrics: l.metrics, Log: p.world.log(l, slog.LevelDebug),
 	})

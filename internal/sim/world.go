@@ -242,7 +242,7 @@ func partitionOf(string) func(*kgo.Record, int) int {
 }
 
 func (w *world) topicsConfig() kafka.TopicsConfig {
-	return kafka.TopicsConfig{Partitions: w.Partitions}
+	return kafka.TopicsConfig{Names: kafka.Topics{Outcomes: partners.Topics()}, Partitions: w.Partitions}
 }
 
 // elapsed is the time since the load began.
@@ -288,7 +288,7 @@ func (w *world) heal() {
 }
 
 func (w *world) installation() judge.Case {
-	return judge.Case{Connection: w.connection(), Topics: w.topics, Group: group, Model: w.load.campaigns, Erased: w.load.erased()}
+	return judge.Case{Connection: w.connection(), Topics: w.topics, Group: group, Model: w.load.campaigns, Partners: partners, Erased: w.load.erased()}
 }
 
 // awaitProcessed waits until everything is processed, which is what liveness asks for.
