@@ -155,4 +155,9 @@ var mutants = []mutant{
 		name: "a campaign's new version takes effect with the next cycle", file: "internal/stream/partition.go",
 		old: "\tp.engine.Use(p.inForce.Set())\n", new: "\tif len(p.told) > 1 {\n\t\tp.engine.Use(p.inForce.Set())\n\t}\n",
 	},
+	{
+		name: "partners are told of rewards alone", file: "internal/stream/partition.go",
+		old: "\t\tp.outputs = append(p.outputs, shared...)\n", new: "\t\tif len(result.Rewards) > 0 {\n\t\t\tp.outputs = append(p.outputs, shared...)\n\t\t}\n",
+		cheap: true,
+	},
 }
