@@ -386,7 +386,7 @@ func TestANewerLanguageStopsTheWorker(t *testing.T) {
 	defer cl.Close()
 	r := &kgo.Record{
 		Topic: b.topics.Events.Name, Key: []byte(campaign.ControlKey),
-		Value: []byte(`{"specversion":"1.0","id":"1","source":"/x","type":"stampede.campaign_published","time":"2026-01-01T00:00:00Z","data":{"language":2}}`),
+		Value: []byte(`{"specversion":"1.0","id":"1","source":"/x","type":"stampede.campaign_published","time":"2026-01-01T00:00:00Z","data":{"language":9}}`),
 	}
 	if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 		t.Fatal(err)
@@ -395,7 +395,7 @@ func TestANewerLanguageStopsTheWorker(t *testing.T) {
 	select {
 	case err := <-w.done:
 		close(w.done)
-		if err == nil || !strings.Contains(err.Error(), "this processor reads up to 1: upgrade the processor") {
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("this processor reads up to %d: upgrade the processor", campaign.Language)) {
 			t.Errorf("it ended with %v", err)
 		}
 	case <-time.After(patience):

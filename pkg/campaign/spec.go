@@ -29,6 +29,7 @@ type Campaign struct {
 	Late    time.Duration // lateness: how long after its time an event may arrive (E4)
 	Always  bool          // repeat: always
 	PerUser int           // limits.per_user; 0 is no limit
+	Budget  *Budget       // limits.budget, or the one that its sponsor's order names; nil: no bound (O2)
 	OptIn   bool          // enrol: opt_in (C2)
 	Rewards []RewardTerms // one, or as many as the goal has tiers
 
@@ -86,7 +87,10 @@ func parsed(r *reader, n ast.Node, src []byte) (*Campaign, Mistakes) {
 	c.looksAtUser = c.asksUser()
 	r.warnings.sort()
 	c.warnings = r.warnings
-	c.definition = Definition{Language: Language, Source: string(src)}
+	if c.Budget != nil {
+		c.Budget.ID, c.Budget.zone = c.ID, c.zone
+	}
+	c.definition = Definition{Language: languageOf(c.Budget), Source: string(src)}
 	return c, nil
 }
 
@@ -112,7 +116,7 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 		{"eligible", "who may take part: CEL over `user` and `event`", false, condition(&c.eligible)},
 		{"goal", "what a user has to achieve, for example `goal: {event: birth.reported}`", true, func(r *reader, n ast.Node) { goalAt = n; c.readGoal(r, n) }},
 		{"repeat", "`once` or `always`", false, oneOf(&repeat, "once", "always")},
-		{"limits", "how often a user can be rewarded", false, c.readLimits},
+		{"limits", "how often a user can be rewarded, and how much is issued in all", false, c.readLimits},
 		{"reward", "what the user gets, for example `reward: {kind: gift_card, amount: 25.00 USD}`", true, described(noteRewards, func(_ *reader, n ast.Node) { rewards = n })},
 		{"parameters", "what sponsors may set, which makes the campaign a dish on a menu", false, described(noteParameters, func(*reader, ast.Node) {})},
 		{"on_change", "`restart`, where this version changes what counts and the users are to begin anew", false, oneOf(&onChange, "restart")},
@@ -121,6 +125,11 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 	c.Always, c.OptIn, c.restart = repeat == "always", enrol == "opt_in", onChange == "restart"
 	if rewards != nil {
 		c.readRewards(r, rewards)
+	}
+	if c.Budget != nil && len(c.Rewards) > 0 && len(r.mistakes) == 0 {
+		if why := c.cantPay(c.Budget); why != "" {
+			r.wrong(rewards, "%s", why)
+		}
 	}
 	if starts != nil {
 		c.Starts = r.instant(starts, c.zone, math.MinInt64)
@@ -189,9 +198,18 @@ func (c *Campaign) readDayStarts(r *reader, n ast.Node) {
 }
 
 func (c *Campaign) readLimits(r *reader, n ast.Node) {
+	var budget budgetReader
+	before := len(r.mistakes)
 	r.fields(n, "limits", []field{
-		{"per_user", "how many rewards one user can have", true, wholeNumber(&c.PerUser, 1, math.MaxInt32)},
+		{"per_user", "how many rewards one user can have", false, wholeNumber(&c.PerUser, 1, math.MaxInt32)},
+		{"budget", "what is issued in all, for example `budget: {rewards: 1000}`", false, func(r *reader, n ast.Node) {
+			budget.read(r, n)
+			c.Budget = &budget.budget
+		}},
 	})
+	if r.schema == nil && len(r.mistakes) == before && c.PerUser == 0 && c.Budget == nil {
+		r.wrong(n, "`limits` has no limit: write `per_user` or `budget`, or leave it out")
+	}
 }
 
 func (c *Campaign) readGoal(r *reader, n ast.Node) {
