@@ -178,6 +178,9 @@ func (in *installation) ask(query string) (int, error) {
 	return len(told.Data.Result), nil
 }
 
+// firstThree has a budget, which is exhausted at once.
+const firstThree = "{campaign: first-three, version: 1, starts: 2026-01-01, goal: {event: data.logged}, limits: {budget: {rewards: 3}}, reward: {kind: badge}}"
+
 // A real run is scraped by a real Prometheus: every query of every dashboard, and every metric that an alert asks for, has data.
 func TestEveryQueryHasData(t *testing.T) {
 	if testing.Short() {
@@ -201,7 +204,14 @@ func TestEveryQueryHasData(t *testing.T) {
 	})
 	brokers := "--brokers=" + strings.Join(broker.Brokers(), ",")
 	processor, producer := filepath.Join(in.dir, "processor"), filepath.Join(in.dir, "producer")
-	if out, err := exec.Command(processor, "publish", "campaigns", brokers).CombinedOutput(); err != nil {
+	campaigns := filepath.Join(in.dir, "campaigns")
+	if err := os.CopyFS(campaigns, os.DirFS("campaigns")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(campaigns, "first-three.yaml"), []byte(firstThree), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(processor, "publish", campaigns, brokers).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	metrics, gateway, admin := freeAddress(t), freeAddress(t), freeAddress(t)

@@ -20,6 +20,7 @@ type commands struct {
 	Run      run         `cmd:"" help:"Work on the events of a Kafka until told to stop."`
 	Publish  publish     `cmd:"" help:"Put the campaigns of a directory in force, and withdraw those that it has not."`
 	InForce  inForce     `cmd:"" name:"campaigns" help:"List the campaigns that are in force, and how many users are under way in each."`
+	Budgets  budgets     `cmd:"" help:"Show what each budget has granted and denied, what is left, and when it runs out at that rate."`
 	Export   export      `cmd:"" help:"Print everything that is known of a user, and the user's records, as JSON."`
 	Erase    erase       `cmd:"" help:"Have a user erased, or report what Kafka still has of one."`
 	Push     push        `cmd:"" help:"Deliver a partner's outcomes by HTTP, or to Parquet files."`

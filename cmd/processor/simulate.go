@@ -141,8 +141,10 @@ func (l *lines) write(object []byte) error {
 
 func newSimulation(set *campaign.Set) *simulation {
 	engine := campaign.NewEngine(set, 0)
+	replay := campaign.NewReplay(engine)
+	replay.DecideAtOnce()
 	return &simulation{
-		engine: engine, replay: campaign.NewReplay(engine),
+		engine: engine, replay: replay,
 		rewards: lines{to: io.Discard}, outcomes: lines{to: io.Discard}, decisions: io.Discard, deadLetters: io.Discard,
 	}
 }

@@ -41,6 +41,11 @@ func newInstallation(t *testing.T, name string) *installation {
 
 func newInstallationOn(t *testing.T, broker *kafkatest.Broker, name string) *installation {
 	t.Helper()
+	return newInstallationOf(t, broker, name, 6)
+}
+
+func newInstallationOf(t *testing.T, broker *kafkatest.Broker, name string, partitions int32) *installation {
+	t.Helper()
 	installations++
 	name = fmt.Sprintf("%s-%d", name, installations)
 	in := &installation{t: t, Case: judge.Case{Connection: kafka.Connection{Brokers: broker.Addresses()}, Group: name}}
@@ -50,7 +55,7 @@ func newInstallationOn(t *testing.T, broker *kafkatest.Broker, name string) *ins
 	}
 	defer cl.Close()
 	names := kafka.Topics{Events: name + "-events", Rewards: name + "-rewards", Changelog: name + "-changelog", DeadLetters: name + "-dead-letters", Campaigns: name + "-campaigns"}
-	if in.Topics, err = kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Names: names, Partitions: 6}); err != nil {
+	if in.Topics, err = kafka.EnsureTopics(t.Context(), cl, kafka.TopicsConfig{Names: names, Partitions: partitions}); err != nil {
 		t.Fatal(err)
 	}
 	in.topicArgs = []string{
@@ -64,9 +69,15 @@ func newInstallationOn(t *testing.T, broker *kafkatest.Broker, name string) *ins
 // publish runs the publishing command on a directory of campaigns. Events that come before it are judged by none.
 func (in *installation) publish(dir string) string {
 	in.t.Helper()
-	out, err := exec.Command(binary, append([]string{"publish", dir, "--brokers", in.brokers()}, in.topicArgs...)...).CombinedOutput() //nolint:gosec // our own words
+	return in.command("publish", dir)
+}
+
+// command runs one that is not run, and returns what it says.
+func (in *installation) command(words ...string) string {
+	in.t.Helper()
+	out, err := exec.Command(binary, slices.Concat(words, []string{"--brokers", in.brokers()}, in.topicArgs)...).CombinedOutput() //nolint:gosec // our own words
 	if err != nil {
-		in.t.Fatalf("publish %s: %v\n%s", dir, err, out)
+		in.t.Fatalf("%s: %v\n%s", strings.Join(words, " "), err, out)
 	}
 	return string(out)
 }

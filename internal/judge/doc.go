@@ -21,6 +21,8 @@
 //	store_contents       4, 9 a store holds the engine's ledgers, campaigns and clock of the very offset that it says, behind the committed one too
 //	fencing              6 *  nothing of an earlier life of a worker is committed after a later one has committed
 //	no_open_transaction  7    nothing is left undecided in any topic
+//	claim_equality            claims and answers in the partitions of events are the engine's, record for record, in order
+//	budget_held            *  rewards of a budget never pass it; once everything is processed, every claim is answered
 //	liveness                  when nothing goes wrong any more, everything is processed in time: see AwaitProcessed
 //
 // Records do not say who has written them, so fencing is seen by what Kafka keeps: the producer's epoch of records, and the worker's life in the

@@ -15,14 +15,19 @@ import (
 
 // fold is what the engine makes of a partition's events, and the model if there is one.
 type fold struct {
-	events   int
-	told     int
-	failures int                // outcomes that are failures
-	shared   []campaign.Outcome // of campaigns that are shared, in order
-	rewards  []*kgo.Record
-	letters  []letter
-	at       map[int64]kept // by offset: the end, and where else it was asked for
-	model    *model.Log     // nil for none
+	events    int
+	told      int
+	failures  int                // outcomes that are failures
+	exhausted int                // outcomes that are of a budget
+	shared    []campaign.Outcome // of campaigns that are shared, in order
+	rewards   []*kgo.Record
+	letters   []letter
+	at        map[int64]kept  // by offset: the end, and where else it was asked for
+	model     *model.Log      // nil for none
+	budgets   []Budget        // of the campaigns that were published
+	messages  []message       // claims and answers, in order
+	claims    map[string]bool // ids of the rewards that were claimed
+	answers   map[string]bool // and of those whose claims were decided
 }
 
 // kept is what is kept of a partition by an offset.
@@ -51,7 +56,7 @@ type folding struct {
 // fold runs the engine alone over a partition's events up to an offset, and keeps what is kept there and at others before it.
 func (c Case) fold(ctx context.Context, n int32, end int64, others []int64) (*fold, error) {
 	inForce := campaign.NewInForce()
-	f := &folding{fold: &fold{at: map[int64]kept{}}, inForce: inForce, replay: campaign.NewReplay(campaign.NewEngine(inForce.Set(), 0))}
+	f := &folding{fold: &fold{at: map[int64]kept{}, claims: map[string]bool{}, answers: map[string]bool{}}, inForce: inForce, replay: campaign.NewReplay(campaign.NewEngine(inForce.Set(), 0))}
 	if c.Model != nil {
 		f.model = model.NewLog(c.Model...)
 	}
@@ -85,8 +90,8 @@ func (f *folding) keep(offset int64) {
 
 // apply applies a record, and what is due before it.
 func (f *folding) apply(r *kgo.Record) error {
-	took := func(user string, _ int64, result *campaign.Result) error {
-		f.took(r, user, result)
+	took := func(_ string, _ int64, result *campaign.Result) error {
+		f.took(r, result)
 		return nil
 	}
 	f.replay.Use(f.inForce.Set())
@@ -99,15 +104,7 @@ func (f *folding) apply(r *kgo.Record) error {
 	}
 	if campaign.IsControl(r.Key) {
 		f.told++
-		why := f.decoder.DecodeControl(&record, &f.event)
-		if why == nil {
-			var err error
-			if _, why, err = f.inForce.Apply(&f.event, f.replay.Clock()); err != nil {
-				return err
-			}
-		}
-		f.reject(r, why)
-		return nil
+		return f.control(r, &record)
 	}
 	f.events++
 	why := f.decoder.Decode(&record, &f.event)
@@ -120,23 +117,54 @@ func (f *folding) apply(r *kgo.Record) error {
 	}
 	result := f.replay.Apply(&f.event)
 	f.reject(r, result.Rejection)
-	f.took(r, f.event.User, result)
+	f.took(r, result)
 	return nil
 }
 
-// took notes what a record has led to.
-func (f *folding) took(r *kgo.Record, user string, result *campaign.Result) {
-	for i := range result.Rewards {
+// control applies a record that speaks to the partition.
+func (f *folding) control(r *kgo.Record, record *campaign.Record) error {
+	if why := f.decoder.DecodeControl(record, &f.event); why != nil {
+		f.reject(r, why)
+		return nil
+	}
+	result, why, err := f.inForce.Apply(&f.event, f.replay.Clock())
+	if err != nil {
+		return err
+	}
+	f.reject(r, why)
+	for _, s := range result.Stored {
+		if id, ok := campaign.StoredCampaign(s.Name); ok {
+			f.published(id)
+		}
+	}
+	f.issued(r, result.Rewards)
+	f.claimed(r, nil, result.Answers)
+	return nil
+}
+
+// issued notes the rewards that a record has led to.
+func (f *folding) issued(r *kgo.Record, rewards []campaign.Reward) {
+	for i := range rewards {
 		f.rewards = append(f.rewards, &kgo.Record{
-			Key: []byte(user), Value: result.Rewards[i].AppendJSON(nil),
+			Key: []byte(rewards[i].User), Value: rewards[i].AppendJSON(nil),
 			Headers: []kgo.RecordHeader{{Key: "stampede_offset", Value: []byte(fmt.Sprint(r.Offset))}},
 		})
 	}
+}
+
+// took notes what a record has led to.
+func (f *folding) took(r *kgo.Record, result *campaign.Result) {
+	f.issued(r, result.Rewards)
+	f.claimed(r, result.Claims, nil)
 	for _, e := range result.Outcomes {
-		if e.Kind == campaign.Failed {
+		switch e.Kind {
+		case campaign.Failed:
 			f.failures++
+		case campaign.BudgetExhausted:
+			f.exhausted++
+		case campaign.Achieved, campaign.Withdrawn:
 		}
-		if len(e.Campaign.Share) > 0 {
+		if len(e.Campaign.Share) > 0 && e.Kind != campaign.BudgetExhausted {
 			e.User = strings.Clone(e.User) // the record's bytes are used again
 			f.shared = append(f.shared, e)
 		}

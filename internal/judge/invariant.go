@@ -27,6 +27,8 @@ const (
 	Fencing            Invariant = "fencing"
 	NoOpenTransaction  Invariant = "no_open_transaction"
 	Liveness           Invariant = "liveness"
+	ClaimEquality      Invariant = "claim_equality"
+	BudgetHeld         Invariant = "budget_held"
 )
 
 // Broken says that an invariant does not hold, and where.

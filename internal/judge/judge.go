@@ -30,6 +30,7 @@ type Case struct {
 	Partners   *partner.Partners // if any: their topics are compared, too
 	Model      []*model.Campaign // if any: all that was published, in every version; then the rewards are the model's, too
 	Erased     []string          // users who may be erased: an id of theirs is issued again where they begin anew, and fold_equality alone says whether it may be
+	Budgets    []Budget          // for an Observer: Judge learns them from the log
 	Settle     time.Duration     // how long open transactions are waited for, default a minute
 }
 
@@ -38,6 +39,8 @@ type Verdict struct {
 	Events, Rewards, DeadLetters, Ledgers int     // ledgers and what is kept of campaigns
 	Told                                  int     // records that spoke to partitions: campaigns, ticks
 	Shared                                int     // records on the partners' topics
+	Claims, Messages                      int     // rewards claimed of budgets; records of claims and answers
+	Exhausted                             int     // claims denied, by the users' outcomes
 	Failures                              int     // outcomes that the engine tells beside rewards
 	InStores, Behind                      int     // partitions found in stores at the committed offset, and before it
 	Modelled                              int     // rewards that the model expected
@@ -83,12 +86,14 @@ func Judge(ctx context.Context, c Case) (Verdict, error) {
 		v.Events += expected[n].events
 		v.Told += expected[n].told
 		v.Failures += expected[n].failures
+		v.Exhausted += expected[n].exhausted
 	}
 	if v.Uncommitted, err = c.Remaining(ctx); err != nil {
 		return v, err
 	}
+	c.Budgets = budgetsIn(expected)
 	order := newOrder(c)
-	findings := []error{ahead, c.compareRewards(ctx, order, expected, committed, &v), c.compareDeadLetters(ctx, order, expected, &v), c.compareOutcomes(ctx, order, expected, &v)}
+	findings := []error{ahead, c.compareRewards(ctx, order, expected, committed, &v), c.compareDeadLetters(ctx, order, expected, &v), c.compareOutcomes(ctx, order, expected, &v), c.compareMessages(ctx, expected, committed, &v)}
 	ends, err := c.Connection.Ends(ctx, c.Topics.Changelog.Name)
 	if err != nil {
 		return v, err

@@ -23,6 +23,7 @@ type order struct {
 	causes   map[int32]int64 // the newest cause by partition of events
 	points   map[pointsOf]stream.PositionRecord
 	epochs   map[writer]int16
+	spending *spending
 	findings []error
 }
 
@@ -45,7 +46,7 @@ type writer struct {
 func newOrder(c Case) *order {
 	return &order{
 		topics: c.Topics, erased: c.Erased, next: map[place]int64{}, rewards: map[string]place{}, at: map[string]int64{}, causes: map[int32]int64{},
-		points: map[pointsOf]stream.PositionRecord{}, epochs: map[writer]int16{},
+		points: map[pointsOf]stream.PositionRecord{}, epochs: map[writer]int16{}, spending: newSpending(c.Budgets),
 	}
 }
 
@@ -92,6 +93,9 @@ func (o *order) reward(r *kgo.Record, in place) {
 		o.find(broken(NoDuplicate, "reward %s is at %s/%d@%d and at %s", reward.ID, before.topic, before.partition, o.at[reward.ID], at(r)))
 	} else {
 		o.rewards[reward.ID], o.at[reward.ID] = in, r.Offset
+		if err := o.spending.see(r); err != nil {
+			o.find(err)
+		}
 	}
 	source, cause, err := causeOf(r)
 	if err != nil {

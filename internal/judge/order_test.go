@@ -58,3 +58,18 @@ func TestCommitsOfOneAnswerHaveNoOrder(t *testing.T) {
 		t.Errorf("the second life goes on behind the third, and it is said: %v", c.err())
 	}
 }
+
+// No worker leaves a claim without an answer, so one is shown by hand.
+func TestAClaimWithoutAnAnswerIsNamed(t *testing.T) {
+	folds := map[int32]*fold{
+		0: {claims: map[string]bool{"a": true, "b": true}, answers: map[string]bool{"c": true}},
+		1: {claims: map[string]bool{"c": true}, answers: map[string]bool{"a": true, "b": true}},
+	}
+	if err := allAnswered(folds); err != nil {
+		t.Error(err)
+	}
+	delete(folds[1].answers, "b")
+	if got := Invariants(allAnswered(folds)); !slices.Equal(got, []Invariant{BudgetHeld}) {
+		t.Errorf("found %v", got)
+	}
+}

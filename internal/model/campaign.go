@@ -16,6 +16,9 @@ type Campaign struct {
 	Goal      *Goal
 	Always    bool
 	Limit     int // 0: none
+	Budget    int // rewards of all users; 0: no bound
+	BudgetPer string
+	Reopen    time.Duration // of the budget
 	OptIn     bool
 	Eligible  bool // user.plan == "gold"
 	Starts    time.Time
@@ -38,9 +41,7 @@ func (c *Campaign) YAML() string {
 	if c.Always {
 		s += "repeat: always\n"
 	}
-	if c.Limit > 0 {
-		s += fmt.Sprintf("limits: {per_user: %d}\n", c.Limit)
-	}
+	s += c.limits()
 	if c.OptIn {
 		s += "enrol: opt_in\n"
 	}
@@ -70,6 +71,27 @@ func (c *Campaign) YAML() string {
 		rewards = "[" + rewards + "]"
 	}
 	return s + "reward: " + rewards + "\ngoal: " + c.Goal.yaml() + "\n"
+}
+
+func (c *Campaign) limits() string {
+	var limits []string
+	if c.Limit > 0 {
+		limits = append(limits, fmt.Sprintf("per_user: %d", c.Limit))
+	}
+	if c.Budget > 0 {
+		budget := fmt.Sprintf("rewards: %d", c.Budget)
+		if c.BudgetPer != "" {
+			budget += ", per: " + c.BudgetPer
+		}
+		if c.Reopen > 0 {
+			budget += ", reopen: " + c.Reopen.String()
+		}
+		limits = append(limits, "budget: {"+budget+"}")
+	}
+	if limits == nil {
+		return ""
+	}
+	return "limits: {" + strings.Join(limits, ", ") + "}\n"
 }
 
 func (c *Campaign) tiers() int { return max(1, len(c.Goal.numbers)) }

@@ -8,6 +8,7 @@
 //   - draw.go draws campaigns and records; a property test or a seed says how.
 //   - campaign.go, goal.go: campaigns, and their YAML. record.go: records, and their CloudEvents. civil.go: dates and periods.
 //   - worth.go: what evidence is worth. user.go, person.go: a user, and a user in a campaign. log.go: a partition as far as it was read.
+//   - budget.go: claims of rewards, and budgets that grant or deny them.
 //   - world.go: campaigns that are always in force, and what users do. read.go, publish.go: a log of Kafka, with its control records; draw_log.go
 //     draws one. reward.go: rewards, as expected and as issued. What the model does not know of a log it says: UnknownError.
 package model

@@ -95,6 +95,9 @@ func DrawVersion(d Draw, c *Campaign) *Campaign {
 	next.Version += d.Between(1, 2, "raised by")
 	next.Amount = d.Between(0, 5000, "cents")
 	next.Title = fmt.Sprintf("in version %d", next.Version)
+	if c.Budget > 0 {
+		next.Budget = max(1, c.Budget+d.Between(-1, 5, "budget"))
+	}
 	return &next
 }
 

@@ -12,6 +12,7 @@ type Log struct {
 	published map[string]*Campaign // by the text that a publish tells
 	inForce   map[string]*standing
 	raised    []raise
+	budgets   map[string]*budget // by campaign
 	users     map[string]*user
 	erased    map[string]time.Time // when those were erased of whom something from before could still be in time (C4)
 	clock     time.Time
@@ -23,7 +24,7 @@ type Log struct {
 	step    int   // counts what is in a certain order: firings and records
 }
 
-// Told is something that came of a log: a reward, or how a campaign or period ended without one.
+// Told is something that came of a log: a reward, a claim of one, or how a campaign or period ended without one.
 type Told struct {
 	Offset      int64 // of the record that led to it, be it by its clock alone
 	What        string
@@ -61,7 +62,7 @@ type raise struct {
 
 // NewLog is a log of which nothing is read. The campaigns are those that it may tell of; none is in force.
 func NewLog(campaigns ...*Campaign) *Log {
-	l := &Log{published: map[string]*Campaign{}, inForce: map[string]*standing{}, users: map[string]*user{}, erased: map[string]time.Time{}, reached: func(string) {}}
+	l := &Log{published: map[string]*Campaign{}, inForce: map[string]*standing{}, budgets: map[string]*budget{}, users: map[string]*user{}, erased: map[string]time.Time{}, reached: func(string) {}}
 	for _, c := range campaigns {
 		l.published[c.YAML()] = c
 	}
@@ -136,6 +137,8 @@ func (l *Log) take(r Record) (reason string) {
 	control := strings.HasPrefix(r.Kind, "stampede.")
 	u := l.users[r.User]
 	switch {
+	case r.Kind == typeAnswered:
+		return "" // it tells the user, and changes nothing
 	case r.At.After(r.Clock.Add(maxAhead)):
 		return "future"
 	case r.Kind == "stampede.erased":

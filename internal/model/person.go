@@ -280,7 +280,11 @@ func (m *person) judgePeriod(p int, clock time.Time) {
 		case m.c.Always:
 			cycle, tier = tier, "1"
 		}
-		m.tell(Told{What: "reward", Cycle: cycle, Tier: tier, Achieved: achieved, Events: counted}, clock)
+		what := "reward"
+		if m.c.Budget > 0 {
+			what = "claim"
+		}
+		m.tell(Told{What: what, Cycle: cycle, Tier: tier, Achieved: achieved, Events: counted}, clock)
 		m.rare(closed, tier, events)
 	}
 	if closed {

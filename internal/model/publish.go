@@ -21,6 +21,7 @@ func (l *Log) publish(c *Campaign) (reason string, err error) {
 			l.raised = append(l.raised, raise{l.clock, before})
 		}
 		l.inForce[c.ID] = &standing{version: c}
+		l.publishBudget(c)
 		for _, u := range l.users {
 			u.in[c.ID] = newPerson(u, c)
 		}
@@ -38,6 +39,7 @@ func (l *Log) publish(c *Campaign) (reason string, err error) {
 			return "", errors.New("a version changes numbers, dates or who may take part")
 		}
 		l.change(&standing{version: c, units: was.units})
+		l.publishBudget(c)
 		return "", nil
 	case !c.Restart:
 		return "needs_restart", nil
@@ -52,6 +54,7 @@ func (l *Log) publish(c *Campaign) (reason string, err error) {
 	for _, u := range l.users {
 		u.in[c.ID].restart()
 	}
+	l.publishBudget(c)
 	return "", nil
 }
 

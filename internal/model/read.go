@@ -95,6 +95,9 @@ func (l *Log) read(e Entry) (reason string, err error) {
 	if r.Kind != "stampede.erased" && l.drops(r.User) {
 		return "", nil
 	}
+	if r.Kind == typeAnswered {
+		return l.take(r), nil
+	}
 	// What is not read the same by everybody comes last: a record that is refused anyway needs no data.
 	if r.At.After(r.Clock.Add(maxAhead)) {
 		return "future", nil
@@ -277,6 +280,12 @@ func (l *Log) control(e Entry) (reason string, err error) {
 		var id string
 		_ = json.Unmarshal(members["campaign"], &id)
 		return l.withdraw(id)
+	case typeClaimed:
+		claim, err := l.claim(event.content)
+		if err != nil {
+			return "", err
+		}
+		return "", l.decide(claim)
 	case typeTick:
 		return "", nil
 	}

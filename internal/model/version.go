@@ -44,10 +44,11 @@ func (g *Goal) counts() string {
 	return text
 }
 
-// differsInReward says whether a version differs from another in nothing but its number, its words and what a reward is.
+// differsInReward says whether a version differs from another in nothing but its number, its words, what a reward is and how
+// large the budget is.
 func (c *Campaign) differsInReward(from *Campaign) bool {
 	x := *c
-	x.Version, x.Title, x.Amount, x.Restart = from.Version, from.Title, from.Amount, from.Restart
+	x.Version, x.Title, x.Amount, x.Restart, x.Budget = from.Version, from.Title, from.Amount, from.Restart, from.Budget
 	return x.YAML() == from.YAML()
 }
 

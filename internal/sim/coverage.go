@@ -93,12 +93,15 @@ const (
 	stoppedInOrder  = "process stopped in order"
 	slowWrites      = "slow write"
 	refusedWrite    = "write refused for want of space"
+	claimGranted    = "claim granted by a budget"
+	claimDenied     = "claim denied by a budget"
+	claimReopened   = "claim granted by a raised budget"
 )
 
 var paths = []string{
 	discarded, undecided, wasCommitted, wasNotCommitted, replayed, newestTaken, newestDropped, givenBack, restored, broughtUp, quarantined, oldStore,
 	handedOver, takenAway, refused, heldBack, tooLong, refusedByGroup, refusedProducer, firedInParts, ticked, fired, deadLetters, erased, dropped, scrubbed, nothingAtStart,
-	endedByDisk, stoppedInOrder, slowWrites, refusedWrite,
+	endedByDisk, stoppedInOrder, slowWrites, refusedWrite, claimGranted, claimDenied, claimReopened,
 }
 
 // missed are the faults that did not strike and the paths that were not taken.
@@ -262,6 +265,9 @@ func errorOf(answer kmsg.Response) int16 {
 	return 0
 }
 
+// decisions are the paths of a budget, by the label of the metric that counts claims.
+var decisions = map[string]string{"granted": claimGranted, "denied": claimDenied, "reopened": claimReopened}
+
 // counted adds what a life's metrics count.
 func (l *life) counted() {
 	registry := prometheus.NewRegistry()
@@ -276,11 +282,11 @@ func (l *life) counted() {
 			"stampede_ticks_total": ticked, "stampede_ledgers_fired_total": fired, "stampede_dead_letters_total": deadLetters,
 			"stampede_users_erased_total": erased, "stampede_erased_records_total": dropped,
 		}[f.GetName()]
-		if path == "" {
-			continue
-		}
 		for _, m := range f.GetMetric() {
-			if m.GetCounter().GetValue() > 0 {
+			if f.GetName() == "stampede_claims_total" {
+				path = decisions[m.GetLabel()[1].GetValue()]
+			}
+			if path != "" && m.GetCounter().GetValue() > 0 {
 				l.world.cover(path)
 			}
 		}

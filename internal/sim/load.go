@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/stampede-rewards/stampede/internal/judge"
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/model"
 	"github.com/stampede-rewards/stampede/internal/partner"
@@ -25,7 +26,9 @@ import (
 type load struct {
 	campaigns []*model.Campaign   // all that are ever in force, in all versions
 	inForce   [][]*model.Campaign // at first, and after each publish that comes later
+	raised    []*model.Campaign   // in force in the end, with larger budgets; nil where there is none to raise
 	records   []model.Record      // in the order of their clocks
+	budgets   []judge.Budget      // as large as they ever are
 	wall      time.Time           // what time it is when the processes start: the log's clock is ahead of it, or behind
 }
 
@@ -42,7 +45,9 @@ func drawLoad(s *Scenario) *load {
 	d := model.Rand(r)
 	l := &load{}
 	for i := range 1 + r.IntN(maxCampaigns) {
-		l.campaigns = append(l.campaigns, model.DrawCampaign(d, fmt.Sprintf("c%d", i)))
+		c := model.DrawCampaign(d, fmt.Sprintf("c%d", i))
+		model.DrawBudget(d, c)
+		l.campaigns = append(l.campaigns, c)
 	}
 	l.inForce = [][]*model.Campaign{slices.Clone(l.campaigns)}
 	for _, f := range s.Faults {
@@ -62,6 +67,15 @@ func drawLoad(s *Scenario) *load {
 	if r.IntN(3) == 0 {
 		l.wall = model.Start.Add(time.Duration(r.IntN(14*24)) * time.Hour)
 	}
+	l.drawRaise(d)
+	versions := make([]*campaign.Campaign, len(l.campaigns))
+	for i, c := range l.campaigns {
+		var err error
+		if versions[i], err = compile(c); err != nil {
+			panic(err) // it is drawn as the loader takes it
+		}
+	}
+	l.budgets = judge.BudgetsOf(versions...)
 	return l
 }
 
@@ -94,11 +108,26 @@ func (l *load) drawPublish(d model.Draw) {
 			now = slices.Delete(now, i, i+1)
 		}
 	default:
-		if next := model.DrawCampaign(d, fmt.Sprintf("c%d", len(l.campaigns))); !next.Goal.Watches() {
+		next := model.DrawCampaign(d, fmt.Sprintf("c%d", len(l.campaigns)))
+		if model.DrawBudget(d, next); !next.Goal.Watches() {
 			now, l.campaigns = append(now, next), append(l.campaigns, next)
 		}
 	}
 	l.inForce = append(l.inForce, now)
+}
+
+// drawRaise draws the last publish: it raises the budgets of campaigns that never end, so that claims are re-opened which were denied when time
+// had passed.
+func (l *load) drawRaise(d model.Draw) {
+	now := slices.Clone(l.inForce[len(l.inForce)-1])
+	for i, c := range now {
+		if c.Budget > 0 && c.Reopen > 0 && c.Ends.IsZero() {
+			now[i] = model.DrawVersion(d, c)
+			now[i].Budget = c.Budget + d.Between(1, 3, "budget raised by")
+			l.campaigns = append(l.campaigns, now[i])
+			l.raised = now
+		}
+	}
 }
 
 // send produces the records, spread over the time of the load. Those whose acknowledgement is lost come twice, or not at all: what is in
@@ -198,11 +227,19 @@ func compiled(campaigns []*model.Campaign) (*campaign.Set, error) {
 	compiled := make([]*campaign.Campaign, len(campaigns))
 	for i, c := range campaigns {
 		var err error
-		if compiled[i], err = (campaign.Definition{Language: campaign.Language, Source: c.YAML()}).Compile(); err != nil {
-			return nil, fmt.Errorf("%s\n%w", c.YAML(), err)
+		if compiled[i], err = compile(c); err != nil {
+			return nil, err
 		}
 	}
 	return campaign.NewSet(compiled)
+}
+
+func compile(c *model.Campaign) (*campaign.Campaign, error) {
+	compiled, err := campaign.Definition{Language: campaign.Language, Source: c.YAML()}.Compile()
+	if err != nil {
+		return nil, fmt.Errorf("%s\n%w", c.YAML(), err)
+	}
+	return compiled, nil
 }
 
 // connection is that of everybody but the processes: nothing strikes at it.

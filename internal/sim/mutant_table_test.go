@@ -34,7 +34,7 @@ var mutants = []mutant{
 	if errors.Is(err, errUndecided) && ctx.Err() == nil {
 		for _, p := range touched {
 			p.next, p.changed, p.outputs, p.told, p.fired, p.held = p.position, nil, nil, nil, 0, false
-			p.overlay = map[string]*entry{}
+			p.overlay, p.toldAt = map[string]*entry{}, map[string]int{}
 			p.timers.Clear()
 			p.stored = storedTimers{}
 		}
@@ -159,5 +159,13 @@ var mutants = []mutant{
 		name: "partners are told of rewards alone", file: "internal/stream/partition.go",
 		old: "\t\tp.outputs = append(p.outputs, shared...)\n", new: "\t\tif len(result.Rewards) > 0 {\n\t\t\tp.outputs = append(p.outputs, shared...)\n\t\t}\n",
 		cheap: true,
+	},
+	{
+		name: "a budget grants one too many", file: "pkg/campaign/budgets.go",
+		old: "return quantity, s.granted < s.terms.Limit()", new: "return quantity, s.granted <= s.terms.Limit()", cheap: true,
+	},
+	{
+		name: "an answer goes to the partition that decided", file: "internal/stream/records.go",
+		old: "return rs.control(a.Partition, a.User,", new: "return rs.control(cause.Partition, a.User,",
 	},
 }

@@ -134,6 +134,10 @@ func (w *world) run(ctx context.Context, r *Result) {
 	before := w.copies()
 	w.pass()
 	w.awaitProcessed(ctx)
+	if w.load.raised != nil {
+		w.publish(w.load.raised)
+		w.awaitProcessed(ctx)
+	}
 	if w.DeleteRetention == shortRetention {
 		w.outdated(ctx, before)
 	}
@@ -288,7 +292,9 @@ func (w *world) heal() {
 }
 
 func (w *world) installation() judge.Case {
-	return judge.Case{Connection: w.connection(), Topics: w.topics, Group: group, Model: w.load.campaigns, Partners: partners, Erased: w.load.erased()}
+	return judge.Case{
+		Connection: w.connection(), Topics: w.topics, Group: group, Model: w.load.campaigns, Partners: partners, Erased: w.load.erased(), Budgets: w.load.budgets,
+	}
 }
 
 // awaitProcessed waits until everything is processed, which is what liveness asks for.

@@ -139,6 +139,9 @@ func (s *session) commit(ctx context.Context) error {
 	for i, p := range touched {
 		p.committed(ends[i].Offset+1, now)
 		s.cfg.Metrics.observe(p.number, &p.tally, p.lag(), now)
+		if p.tally.budgets {
+			s.cfg.Metrics.observeBudgets(p.number, p.inForce.Budgets(), p.position.Clock)
+		}
 		s.status.committed(p.number, p.position.Input, p.lag(), p.inForce.Running(p.position.Clock), &p.tally)
 		p.tally.reset()
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stampede-rewards/stampede/pkg/campaign"
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
@@ -15,6 +16,9 @@ type Metrics struct {
 	eventBytes   prometheus.Counter
 	decisions    *prometheus.CounterVec // by campaign and decision
 	rewards      *prometheus.CounterVec // by campaign
+	claims       *prometheus.CounterVec // by budget and decision
+	budgetLimit  *prometheus.GaugeVec   // by budget and partition
+	budgetLeft   *prometheus.GaugeVec   // the same
 	deadLetters  *prometheus.CounterVec // by reason
 	unknownZones prometheus.Counter
 	erased       prometheus.Counter
@@ -51,6 +55,9 @@ func NewMetrics() *Metrics {
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stampede_" + name, Help: help}, labels)
 	}
+	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stampede_" + name, Help: help}, labels)
+	}
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "stampede_" + name, Help: help})
 	}
@@ -64,6 +71,9 @@ func NewMetrics() *Metrics {
 		rewards:      counters("rewards_total", "Rewards issued.", "campaign"),
 		outcomes:     counters("outcomes_total", "How campaigns and periods ended for users who took part, but for rewards.", "campaign", "outcome"),
 		shared:       counter("shared_outcomes_total", "Records written to partners' topics."),
+		claims:       counters("claims_total", "Claims that budgets have decided: granted, denied, or reopened, which is granted after it was denied, when the budget was raised.", "budget", "decision"),
+		budgetLimit:  gauges("budget_limit", "What a budget issues in its period: rewards, or minor units of its currency.", "budget", "partition"),
+		budgetLeft:   gauges("budget_left", "What is left of it. It is told by the processor that has the budget's partition, which decides its claims.", "budget", "partition"),
 		fired:        counter("ledgers_fired_total", "Ledgers of which something was due by the clock."),
 		ticks:        counter("ticks_total", "Ticks written to idle partitions because something was due."),
 		deadLetters:  counters("dead_letters_total", "Records that could not be processed.", "reason"),
@@ -99,7 +109,7 @@ func NewMetrics() *Metrics {
 
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.events, m.eventBytes, m.decisions, m.rewards, m.outcomes, m.shared, m.fired, m.ticks, m.deadLetters, m.unknownZones, m.erased, m.dropped, m.newUsers, m.splitUsers, m.lag,
+		m.events, m.eventBytes, m.decisions, m.rewards, m.outcomes, m.shared, m.claims, m.budgetLimit, m.budgetLeft, m.fired, m.ticks, m.deadLetters, m.unknownZones, m.erased, m.dropped, m.newUsers, m.splitUsers, m.lag,
 		m.eventLatency, m.rewardLatency, m.cycles, m.cycleSeconds, m.prepareSeconds, m.commitSeconds, m.discards,
 		m.assigned, m.open, m.refused, m.inForce, m.overlayBytes, m.restores, m.restoredRecords, m.journalReplayed, m.journalDropped, m.quarantined,
 	}
@@ -135,6 +145,9 @@ func (m *Metrics) observe(partition int32, t *tally, lag int64, now time.Time) {
 		m.outcomes.WithLabelValues(of.campaign, of.kind.String()).Add(float64(n))
 	}
 	m.shared.Add(float64(t.shared))
+	for of, n := range t.claims {
+		m.claims.WithLabelValues(of.budget, of.decision).Add(float64(n))
+	}
 	m.fired.Add(float64(t.fired))
 	for reason, n := range t.rejections {
 		m.deadLetters.WithLabelValues(string(reason)).Add(float64(n))
@@ -148,9 +161,24 @@ func (m *Metrics) observe(partition int32, t *tally, lag int64, now time.Time) {
 	m.rewardLatency.add(t.dues, now)
 }
 
+// observeBudgets shows the budgets whose claims a partition decides, by its clock (Unix ms).
+func (m *Metrics) observeBudgets(partition int32, budgets []campaign.BudgetStanding, clock int64) {
+	label := strconv.Itoa(int(partition))
+	for _, b := range budgets {
+		if b.Home == partition {
+			now := b.At(clock)
+			m.budgetLimit.WithLabelValues(b.ID, label).Set(float64(b.Limit()))
+			m.budgetLeft.WithLabelValues(b.ID, label).Set(float64(now.Left()))
+		}
+	}
+}
+
 // forget removes a partition that has gone elsewhere.
 func (m *Metrics) forget(partition int32) {
-	m.lag.DeleteLabelValues(strconv.Itoa(int(partition)))
+	label := strconv.Itoa(int(partition))
+	m.lag.DeleteLabelValues(label)
+	m.budgetLimit.DeletePartialMatch(prometheus.Labels{"partition": label})
+	m.budgetLeft.DeletePartialMatch(prometheus.Labels{"partition": label})
 }
 
 // StoreCollector shows a store's own measurements.

@@ -38,8 +38,9 @@ type partition struct {
 	next          state.Position // the position behind the records applied
 	highWatermark int64
 	changed       []*entry          // ledgers changed in this cycle, in the order of their first change
-	told          []campaign.Stored // of campaigns and erased users, in order
-	outputs       []*kgo.Record     // rewards and dead letters, in order
+	told          []campaign.Stored // of campaigns, budgets and erased users, each once, in the order of their first change
+	toldAt        map[string]int    // where, by name
+	outputs       []*kgo.Record     // rewards, claims, answers and dead letters, in order
 	tally         tally
 	fired         int  // how much was due
 	held          bool // more is due than a cycle fires: the record at next.Input is to be polled again
@@ -103,7 +104,9 @@ func (p *partition) applyOne(r *kgo.Record) (done bool, err error) {
 	for _, h := range r.Headers {
 		p.record.Headers = append(p.record.Headers, campaign.Header{Key: h.Key, Value: h.Value})
 	}
-	p.told = append(p.told, p.engine.ForgetErased(clock)...)
+	for _, s := range p.engine.ForgetErased(clock) {
+		p.tell(s)
+	}
 	if campaign.IsControl(r.Key) {
 		return true, p.control(r)
 	}
@@ -145,7 +148,12 @@ func (p *partition) took(e *entry, result *campaign.Result, r *kgo.Record) {
 		p.outputs = append(p.outputs, shared...)
 		p.tally.shared += len(shared)
 	}
-	p.told = append(p.told, result.Stored...)
+	for i := range result.Claims {
+		p.outputs = append(p.outputs, p.records.claim(&result.Claims[i], r))
+	}
+	for _, s := range result.Stored {
+		p.tell(s)
+	}
 	if !result.Changed {
 		return
 	}
@@ -162,7 +170,7 @@ func (p *partition) control(r *kgo.Record) error {
 		p.reject(r, rejection)
 		return nil
 	}
-	changed, rejection, err := p.inForce.Apply(&p.event, p.next.Clock)
+	result, rejection, err := p.inForce.Apply(&p.event, p.next.Clock)
 	if err != nil {
 		return err
 	}
@@ -170,12 +178,34 @@ func (p *partition) control(r *kgo.Record) error {
 		p.reject(r, rejection)
 		return nil
 	}
-	if err := partner.Unknown(p.inForce.Set().Campaigns(), p.next.Clock, p.records.partners.Names()); err != nil {
-		return err // before it is committed: nothing is lost, and who knows the partner goes on from here
+	if p.event.Type == campaign.TypePublished {
+		if err := partner.Unknown(p.inForce.Set().Campaigns(), p.next.Clock, p.records.partners.Names()); err != nil {
+			return err // before it is committed: nothing is lost, and who knows the partner goes on from here
+		}
 	}
-	p.told = append(p.told, changed...)
+	for _, c := range result.Stored {
+		p.tell(c)
+	}
+	for i := range result.Rewards {
+		p.outputs = append(p.outputs, p.records.reward(&result.Rewards[i], r))
+	}
+	for i := range result.Answers {
+		p.outputs = append(p.outputs, p.records.answer(&result.Answers[i], r))
+	}
+	p.tally.decided(&result, r.Timestamp.UnixMilli())
 	p.engine.Use(p.inForce.Set())
 	return nil
+}
+
+// tell notes a value that is to be stored. A budget's changes with each claim, and its last one is what a cycle stores.
+func (p *partition) tell(c campaign.Stored) {
+	i, known := p.toldAt[c.Name]
+	if known {
+		p.told[i] = c
+		return
+	}
+	p.toldAt[c.Name] = len(p.told)
+	p.told = append(p.told, c)
 }
 
 func (p *partition) reject(r *kgo.Record, rejection *campaign.Rejection) {
@@ -254,6 +284,7 @@ func (p *partition) committed(changelog int64, now time.Time) {
 		p.untold[c.Name] = c.Value
 	}
 	p.told = p.told[:0]
+	clear(p.toldAt)
 	p.next.Changelog, p.next.CaughtUp = changelog, now.UnixMilli()
 	p.position = p.next
 	p.changed, p.outputs = p.changed[:0], p.outputs[:0]
@@ -282,5 +313,6 @@ func (p *partition) checkpoint() error {
 	p.timers.Clear()
 	p.stored = storedTimers{}
 	p.overlayBytes, p.checkpointed = 0, pointOf(p.position)
+	p.tally.budgets = true // the clock may have reached another period
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
@@ -120,6 +121,7 @@ type publishPlan struct {
 	topics   kafka.TopicsState
 	events   []controlRecord
 	registry []*kgo.Record
+	homes    map[string]int32 // of budgets, by partition 0's changelog; nil where it was not asked
 }
 
 // controlRecord goes to the partitions from first to end, which is not included.
@@ -154,7 +156,11 @@ func (p Publish) plan(ctx context.Context, topics kafka.TopicsState) (*publishPl
 	wanted := map[string]bool{}
 	for _, c := range p.Campaigns.Campaigns() {
 		wanted[c.ID] = true
-		if err := plan.publish(r, c, p.Partners, now); err != nil {
+		definition, err := p.definition(ctx, plan, r, c)
+		if err != nil {
+			return nil, err
+		}
+		if err := plan.publish(r, c, definition, p.Partners, now); err != nil {
 			return nil, err
 		}
 	}
@@ -183,15 +189,15 @@ func (p Publish) plan(ctx context.Context, topics kafka.TopicsState) (*publishPl
 }
 
 // publish plans one campaign of the directory.
-func (plan *publishPlan) publish(r *registry, c *campaign.Campaign, partners []string, now int64) error {
+func (plan *publishPlan) publish(r *registry, c *campaign.Campaign, definition campaign.Definition, partners []string, now int64) error {
 	was, known := r.inForce.Find(c.ID)
-	if !known || was.Definition() != c.Definition() {
+	if !known || was.Definition() != definition {
 		if err := partner.Unknown([]*campaign.Campaign{c}, now, partners); err != nil {
 			plan.Refused = append(plan.Refused, err)
 			return nil
 		}
 	}
-	changed, rejection, err := r.inForce.Publish(c.Definition(), now)
+	changed, rejection, err := r.inForce.Publish(definition, now)
 	if err != nil {
 		return err
 	}
@@ -215,14 +221,14 @@ func (plan *publishPlan) publish(r *registry, c *campaign.Campaign, partners []s
 	default:
 		change.Did = fmt.Sprintf("raised from version %d to %d", was.Version, c.Version)
 	}
-	value := published(c, now)
+	value := published(c, definition, now)
 	if len(value) > campaign.DefaultEventBytes {
 		plan.Refused = append(plan.Refused, fmt.Errorf("campaign `%s` takes %d bytes in the log, at most %d are read: shorten its file", c.ID, len(value), campaign.DefaultEventBytes))
 		return nil
 	}
 	plan.Changes = append(plan.Changes, change)
 	plan.events = append(plan.events, controlRecord{value: value, end: plan.topics.Events.Partitions, order: c.Late})
-	return plan.register(c.ID, registered{Definition: c.Definition(), Version: c.Version, Since: now})
+	return plan.register(c.ID, registered{Definition: definition, Version: c.Version, Since: now})
 }
 
 // tellOthers plans that partitions which the topic did not have before are told what the others know; or all, if that is wanted.
@@ -243,7 +249,7 @@ func (plan *publishPlan) tellOthers(r *registry, id string, change *CampaignChan
 		change.Did += did
 		change.Written = true
 	}
-	plan.events = append(plan.events, controlRecord{value: published(c, e.Since), first: e.Partitions, end: plan.topics.Events.Partitions, order: c.Late})
+	plan.events = append(plan.events, controlRecord{value: published(c, e.Definition, e.Since), first: e.Partitions, end: plan.topics.Events.Partitions, order: c.Late})
 	return plan.register(id, e)
 }
 
@@ -264,8 +270,44 @@ func (plan *publishPlan) register(id string, e registered) error {
 	return err
 }
 
-func published(c *campaign.Campaign, now int64) []byte {
-	return control(campaign.TypePublished, fmt.Sprintf("%s@%d", c.ID, c.Version), now, c.Definition().Append(nil))
+// definition is what is published of a campaign. The home of its budget is fixed when the budget is first published, because claims that two
+// partitions decide could pass it together; a topic that has more partitions later has the same homes. A registry that was lost, or that has
+// forgotten a budget, is not believed: partition 0 was told of every budget there is, and its changelog says where they are at home.
+func (p Publish) definition(ctx context.Context, plan *publishPlan, r *registry, c *campaign.Campaign) (campaign.Definition, error) {
+	d := c.Definition()
+	if c.Budget == nil {
+		return d, nil
+	}
+	home, known := r.inForce.BudgetHome(c.Budget.ID)
+	if known {
+		d.Home = home
+		return d, nil
+	}
+	if plan.homes == nil {
+		stored, err := storedBudgets(ctx, p.Connection, plan.topics, 0)
+		if err != nil {
+			return d, fmt.Errorf("look for the homes of budgets: %w", err)
+		}
+		plan.homes = map[string]int32{}
+		for _, b := range stored {
+			plan.homes[b.ID] = b.Home
+		}
+	}
+	if d.Home, known = plan.homes[c.Budget.ID]; !known {
+		d.Home = HomeOf(c.Budget.ID, plan.topics.Events.Partitions)
+	}
+	return d, nil
+}
+
+// HomeOf spreads budgets that are new over the partitions that there are.
+func HomeOf(budget string, partitions int32) int32 {
+	h := fnv.New32a()
+	h.Write([]byte(budget))
+	return int32(h.Sum32() % uint32(partitions)) //nolint:gosec // below partitions
+}
+
+func published(c *campaign.Campaign, d campaign.Definition, now int64) []byte {
+	return control(campaign.TypePublished, fmt.Sprintf("%s@%d", c.ID, c.Version), now, d.Append(nil))
 }
 
 // control is a record under ControlKey: a structured CloudEvent. Ids of campaigns need no escape.

@@ -31,6 +31,9 @@ func (rs records) reward(r *campaign.Reward, cause *kgo.Record) *kgo.Record {
 // outcomes are the records of an outcome, one for each partner whom its campaign is shared with (O1). They have no cause in their headers: it would say when
 // the user did something.
 func (rs records) outcomes(o *campaign.Outcome) []*kgo.Record {
+	if o.Kind == campaign.BudgetExhausted {
+		return nil // O1 lists what partners are told of
+	}
 	var out []*kgo.Record
 	for _, name := range o.Campaign.Share {
 		p := rs.partners.Find(name)
@@ -40,6 +43,25 @@ func (rs records) outcomes(o *campaign.Outcome) []*kgo.Record {
 		out = append(out, p.Record(o, rs.topics.Outcome(p.Topic).Partitions))
 	}
 	return out
+}
+
+// claim is the record of a claim, to the home of its budget (O2). Its headers say which record made it due.
+func (rs records) claim(cl *campaign.Claim, cause *kgo.Record) *kgo.Record {
+	return rs.control(cl.Home, campaign.ControlKey, cl.Append(nil, cause.Partition), cause)
+}
+
+// answer is the record of an answer, to the partition that the claim has named: which one a user's events go to is the producers' choice.
+func (rs records) answer(a *campaign.Answer, cause *kgo.Record) *kgo.Record {
+	return rs.control(a.Partition, a.User, a.Append(nil), cause)
+}
+
+// control is a record of the events topic that a processor writes. A partition that there is not is named by records that nobody of ours has
+// written; it must stop nothing.
+func (rs records) control(partition int32, key string, value []byte, cause *kgo.Record) *kgo.Record {
+	return &kgo.Record{
+		Topic: rs.topics.Events.Name, Partition: partition % rs.topics.Events.Partitions, Key: []byte(key), Value: value,
+		Headers: append([]kgo.RecordHeader{{Key: "content-type", Value: []byte(campaign.RewardContentType)}}, placeOf(cause)...),
+	}
 }
 
 // placeOf names a record of the events topic in headers.

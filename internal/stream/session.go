@@ -253,6 +253,7 @@ func (s *session) newPartition(o *opening) *partition {
 		records:  s.records,
 		overlay:  map[string]*entry{},
 		untold:   map[string][]byte{},
+		toldAt:   map[string]int{},
 		tally:    newTally(),
 		maxFired: s.cfg.CycleFired,
 		// Checkpoints of the partitions are spread over the interval.

@@ -17,6 +17,8 @@ type tally struct {
 	rewards      map[string]int    // by campaign
 	outcomes     map[outcomeOf]int // but of rewards
 	shared       int               // records for partners
+	claims       map[claimOf]int   // that were decided
+	budgets      bool              // what is left of them may be another than was told
 	fired        int               // ledgers of which something was due
 	arrivals     []arrival         // of all records
 	dues         []arrival         // of the records that made rewards due
@@ -32,6 +34,11 @@ type outcomeOf struct {
 	kind     campaign.OutcomeKind
 }
 
+type claimOf struct {
+	budget   string
+	decision string // granted, denied, or reopened: granted after it was denied
+}
+
 // arrival is how many records came with one timestamp, Unix ms: those of one batch share it.
 type arrival struct {
 	ms int64
@@ -39,7 +46,7 @@ type arrival struct {
 }
 
 func newTally() tally {
-	return tally{decisions: map[decisionOf]int{}, rejections: map[campaign.Reason]int{}, rewards: map[string]int{}, outcomes: map[outcomeOf]int{}}
+	return tally{decisions: map[decisionOf]int{}, rejections: map[campaign.Reason]int{}, rewards: map[string]int{}, outcomes: map[outcomeOf]int{}, claims: map[claimOf]int{}, budgets: true}
 }
 
 func (t *tally) reset() {
@@ -47,7 +54,8 @@ func (t *tally) reset() {
 	clear(t.rejections)
 	clear(t.rewards)
 	clear(t.outcomes)
-	*t = tally{decisions: t.decisions, rejections: t.rejections, rewards: t.rewards, outcomes: t.outcomes, arrivals: t.arrivals[:0], dues: t.dues[:0]}
+	clear(t.claims)
+	*t = tally{decisions: t.decisions, rejections: t.rejections, rewards: t.rewards, outcomes: t.outcomes, claims: t.claims, arrivals: t.arrivals[:0], dues: t.dues[:0]}
 }
 
 func (t *tally) record(ms int64, bytes int) {
@@ -80,6 +88,18 @@ func (t *tally) result(r *campaign.Result, ms int64) {
 		if o.Kind != campaign.Achieved {
 			t.outcomes[outcomeOf{o.Campaign.ID, o.Kind}]++
 		}
+	}
+}
+
+// decided counts what a record under ControlKey has led to.
+func (t *tally) decided(r *campaign.ControlResult, ms int64) {
+	t.budgets = t.budgets || len(r.Stored) > 0
+	for i := range r.Rewards {
+		t.rewards[r.Rewards[i].Campaign.ID]++
+		t.dues = arrived(t.dues, ms)
+	}
+	for i := range r.Answers {
+		t.claims[claimOf{r.Answers[i].Budget, r.Answers[i].Decision()}]++
 	}
 }
 

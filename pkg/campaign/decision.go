@@ -22,6 +22,7 @@ const (
 	Overflow                        // G2: the sum can't hold it
 	CountedAgainst                  // it is what the goal forbids: of a `none`, or of a sequence's `without`
 	Counted                         // it is evidence for the goal
+	Exhausted                       // O2: the goal was reached, and the budget had nothing left for the reward
 	decisions                       // how many there are
 )
 
@@ -43,6 +44,7 @@ var decisionNames = [decisions]string{
 	Overflow:        "overflow",
 	CountedAgainst:  "counted_against",
 	Counted:         "counted",
+	Exhausted:       "budget_exhausted",
 }
 
 // String returns the decision's name in metrics and files: "too_late".

@@ -16,8 +16,14 @@ import (
 // refuse, or read as something else: a new kind of goal, a new key, another meaning.
 //
 //	1  the first
-//	2  `share`
+//	2  `share`, and budgets
 const Language = 2
+
+// firstLanguage is what a campaign is written in that uses nothing of a later one; so that nothing changes for it, the log says that one.
+const (
+	firstLanguage  = 1
+	secondLanguage = 2
+)
 
 // Definition is a campaign as it travels through the log (L1): everything that makes it, and nothing that stands elsewhere. The same
 // definition makes the same campaign on every machine.
@@ -31,6 +37,9 @@ type Definition struct {
 	Covers  string `json:"covers,omitempty"`
 	Starts  string `json:"starts,omitempty"` // as written; empty where the campaign's own holds
 	Ends    string `json:"ends,omitempty"`
+	Budget  string `json:"budget,omitempty"` // one that several campaigns of the sponsor share, as JSON
+
+	Home int32 `json:"home,omitempty"` // of its budget: Budget.Home
 }
 
 // NewerLanguageError means that a campaign is written for a later version of the program. Nobody may go on without understanding it:
@@ -61,6 +70,9 @@ func (d Definition) Append(dst []byte) []byte {
 			dst = appendJSONString(dst, *member.text)
 		}
 	}
+	if d.Home != 0 {
+		dst = appendMember(append(dst, ','), "home", int64(d.Home))
+	}
 	return append(dst, '}')
 }
 
@@ -70,7 +82,7 @@ type definitionText struct {
 }
 
 func (d *Definition) orderTexts() []definitionText {
-	return []definitionText{{"sponsor", &d.Sponsor}, {"covers", &d.Covers}, {"starts", &d.Starts}, {"ends", &d.Ends}}
+	return []definitionText{{"sponsor", &d.Sponsor}, {"covers", &d.Covers}, {"starts", &d.Starts}, {"ends", &d.Ends}, {"budget", &d.Budget}}
 }
 
 // readDefinition reads what Append wrote. The language is read first: of a newer one nothing else is known.
@@ -100,6 +112,12 @@ func readDefinition(v Value) (Definition, error) {
 				return d, errors.New("`version` of a campaign's definition must be a whole number from 1")
 			}
 			d.Version = int(version)
+		case name == "home":
+			home, ok := wholeOf(value)
+			if !ok || home < 0 || home > maxPartition {
+				return d, errors.New("`home` of a campaign's definition must be the number of a partition")
+			}
+			d.Home = int32(home)
 		case name != "language":
 			return d, fmt.Errorf("a campaign's definition has no %s in version %d of the language", excerpt(name), d.Language)
 		}
@@ -172,10 +190,19 @@ func (d Definition) compile(file string) (*Campaign, error) {
 // make turns the campaign of the source into the one that was ordered, if anybody did.
 func (d Definition) make(c *Campaign) error {
 	c.definition = d
-	if d.Sponsor == "" {
-		return nil
+	if d.Sponsor != "" {
+		if err := c.order(d); err != nil {
+			return err
+		}
 	}
-	return c.order(d)
+	if c.Budget != nil {
+		b := *c.Budget
+		if b.Home = d.Home; d.Budget == "" {
+			b.ID = c.ID
+		}
+		c.Budget = &b
+	}
+	return nil
 }
 
 // order makes a campaign its sponsor's: its id is SPONSOR.CAMPAIGN, its version the sum of both, so that it rises with either.
@@ -199,6 +226,11 @@ func (c *Campaign) order(d Definition) error {
 		}
 		*limit.at = at
 	}
+	if d.Budget != "" {
+		if err := c.share(d.Budget); err != nil {
+			return err
+		}
+	}
 	if c.Ends <= c.Starts {
 		return &definitionMistake{"order", fmt.Sprintf("`%s` would end before it starts", c.ID)}
 	}
@@ -212,6 +244,26 @@ func (c *Campaign) order(d Definition) error {
 	}
 	c.eligible = joined
 	c.looksAtUser = c.asksUser()
+	return nil
+}
+
+// share makes the campaign one of those that share a budget of their sponsor.
+func (c *Campaign) share(text string) error {
+	var doc document
+	if err := doc.parse([]byte(text)); err != nil {
+		return &definitionMistake{"budget", err.Error()}
+	}
+	b, err := readBudget(doc.root())
+	if err != nil {
+		return &definitionMistake{"budget", err.Error()}
+	}
+	if c.Budget != nil {
+		return &definitionMistake{"budget", "the campaign has a budget of its own: leave `budget` out, or order another"}
+	}
+	if why := c.cantPay(b); why != "" {
+		return &definitionMistake{"budget", why}
+	}
+	c.Budget = b
 	return nil
 }
 

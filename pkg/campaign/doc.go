@@ -24,6 +24,9 @@
 //   - ledger.go is what is known of a user: seen.go the recent events (E3), profile.go zones and attributes (C1), and the
 //     progress in each campaign, with evidence.go. encoding.go is its only binary form.
 //
+// A campaign with a budget (budget.go, O2) makes a claim where another issues a reward. claim.go is the claim's way to the budget's home and the
+// answer's way back, budgets.go what decides there.
+//
 // replay.go is all of that over a stream of events in memory. scenario.go is how authors test their campaigns, on top of it.
 //
 // definition.go is how a campaign travels through the log, in_force.go what a partition has been told of campaigns (L1, L2).

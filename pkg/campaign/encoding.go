@@ -20,7 +20,8 @@ import (
 //	attributes n, n x (name, m, m x (time difference in ns, length+1 and JSON text, 0 where removed))
 //	excused   n, n x (campaign key or 0: 8 bytes big endian, days)
 //	ids       n, n x (2 x length and text, or 1 and 16 bytes of a UUID in its usual spelling), each one that a bucket names
-//	progress  n, n x (campaign key, paid, part and flags, from in ns where part is not 0, before, epoch and revision where a flag says so, buckets)
+//	progress  n, n x (campaign key, paid, part and flags, from in ns where part is not 0, before, epoch, revision and claims where a flag says so, buckets)
+//	claims    those that wait, those that were denied
 //	buckets   n, n x (period difference, paid, count, latest in ns where there is a count, m, m x place in ids, cells)
 //	cells     n, n x (leaf, what follows as bits, then in this order: period, count, sum, days, amounts, marks, values)
 //	days      n, n x (first day difference, days in the run - 1)
@@ -97,7 +98,8 @@ const (
 	progressBefore   = 1 << 3
 	progressEpoch    = 1 << 4
 	progressRevision = 1 << 5
-	progressBits     = 1<<6 - 1
+	progressClaims   = 1 << 6
+	progressBits     = 1<<7 - 1
 )
 
 func (p *progress) has() byte {
@@ -113,6 +115,9 @@ func (p *progress) has() byte {
 	}
 	if p.revision != 0 {
 		has |= progressRevision
+	}
+	if p.waiting != 0 || p.denied != 0 {
+		has |= progressClaims
 	}
 	return has
 }
@@ -133,6 +138,10 @@ func (p *progress) append(dst []byte) []byte {
 	}
 	if has&progressRevision != 0 {
 		dst = binary.AppendUvarint(dst, p.revision)
+	}
+	if has&progressClaims != 0 {
+		dst = binary.AppendUvarint(dst, p.waiting)
+		dst = binary.AppendUvarint(dst, p.denied)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(p.buckets)))
 	previous := period(0)
@@ -465,6 +474,9 @@ func (d *decoding) progress(usedIDs []bool) progress {
 	}
 	if has&progressRevision != 0 {
 		p.revision = d.uvarint()
+	}
+	if has&progressClaims != 0 {
+		p.waiting, p.denied = d.uvarint(), d.uvarint()
 	}
 	if p.has() != has {
 		d.fail("a progress says that it has what it has not")

@@ -29,6 +29,7 @@ type Engine struct {
 
 	result     Result
 	rewards    []Reward
+	claims     []Claim
 	outcomes   []Outcome
 	decided    []Decided
 	taken      []taken
@@ -51,7 +52,8 @@ type Result struct {
 	Rejection    *Rejection // the record goes to the dead letters, the ledger is as it was; otherwise nil
 	Decisions    []Decided  // one for each campaign that the event's type concerns
 	Rewards      []Reward   // in the order of issue
-	Outcomes     []Outcome  // in the order in which they came about; each reward is one, Achieved
+	Claims       []Claim    // what is asked of budgets, in the order of achievement (O2)
+	Outcomes     []Outcome  // in the order in which they came about; each reward is one, Achieved, and each answer to a claim
 	Changed      bool       // the ledger changed
 	Dropped      bool       // the record is of an erased user: nothing was done, and nothing is to be kept of it (C4)
 	Stored       []Stored   // what changed of the partition's state, which is to be stored
@@ -81,6 +83,8 @@ func (e *Engine) Apply(l *Ledger, ev *Event, clock int64) *Result {
 	}
 	e.begin()
 	switch {
+	case ev.Type == TypeAnswered:
+		e.answered(l, ev, clock)
 	case ev.isAhead(clock):
 		e.result.Rejection = &Rejection{Reason: ReasonFuture, Detail: "time is more than 5 minutes ahead of the record's timestamp (E5)"}
 	case ev.Type == TypeErased:
@@ -104,12 +108,12 @@ func (ev *Event) isAhead(clock int64) bool { return ev.Time > msToNs(clock)+int6
 
 // begin forgets the last call's result, and end returns this one's.
 func (e *Engine) begin() {
-	e.rewards, e.outcomes, e.decided = e.rewards[:0], e.outcomes[:0], e.decided[:0]
+	e.rewards, e.claims, e.outcomes, e.decided = e.rewards[:0], e.claims[:0], e.outcomes[:0], e.decided[:0]
 	e.result, e.noted, e.released = Result{}, -1, false
 }
 
 func (e *Engine) end() *Result {
-	e.result.Decisions, e.result.Rewards, e.result.Outcomes = e.decided, e.rewards, e.outcomes
+	e.result.Decisions, e.result.Rewards, e.result.Claims, e.result.Outcomes = e.decided, e.rewards, e.claims, e.outcomes
 	return &e.result
 }
 
@@ -381,7 +385,8 @@ func (c *Campaign) cycleUnit() string {
 	return unitNames[c.goal.per]
 }
 
-// issue pays what the evidence of a bucket is worth and has not been paid. may is for what only a close decides: a `none` (G8).
+// issue pays what the evidence of a bucket is worth and has not been paid, or claims it where there is a budget: a claim counts as paid, so
+// that nothing is claimed twice, whatever the budget says. may is for what only a close decides: a `none` (G8).
 func (e *Engine) issue(l *Ledger, c *Campaign, p *progress, b *bucket, to string, clock int64, may bool) {
 	u := l.user(c, clock)
 	u.may = may
@@ -406,8 +411,13 @@ func (e *Engine) issue(l *Ledger, c *Campaign, p *progress, b *bucket, to string
 		}
 		r := c.reward(b, to, *paid, clock)
 		r.Evidence = l.named(b.ids)
-		e.rewards = append(e.rewards, r)
-		e.outcome(c, to, Achieved, r.Cycle, r.Tier, c.dayOf(b, &r))
+		if date := c.dayOf(b, &r); c.Budget != nil {
+			p.waiting++
+			e.claims = append(e.claims, Claim{Budget: c.Budget.ID, Home: c.Budget.Home, Date: date, Reward: r})
+		} else {
+			e.rewards = append(e.rewards, r)
+			e.outcome(c, to, Achieved, r.Cycle, r.Tier, date)
+		}
 		issued = true
 	}
 	if issued {

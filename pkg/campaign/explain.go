@@ -48,8 +48,14 @@ func (e *Engine) explain(l *Ledger, c *Campaign, clock int64) []string {
 	case c.OptIn:
 		says = append(says, "The user has not enrolled: nothing counts before that.")
 	}
-	if p.paid > 0 {
-		says = append(says, fmt.Sprintf("%s issued.", plural(int(p.paid), "reward was", "rewards were"))) //nolint:gosec // small
+	if issued := p.paid - min(p.paid, p.waiting+p.denied); issued > 0 {
+		says = append(says, fmt.Sprintf("%s issued.", plural(int(issued), "reward was", "rewards were"))) //nolint:gosec // small
+	}
+	if p.waiting > 0 {
+		says = append(says, fmt.Sprintf("%s for the budget's word.", plural(int(p.waiting), "claim waits", "claims wait"))) //nolint:gosec // small
+	}
+	if p.denied > 0 {
+		says = append(says, fmt.Sprintf("%s denied: the budget was exhausted.", plural(int(p.denied), "reward was", "rewards were"))) //nolint:gosec // small
 	}
 	switch {
 	case !c.Always && p.paid >= uint64(c.goal.tiers): //nolint:gosec // small
@@ -236,6 +242,7 @@ var decisionReasons = [decisions]string{
 	Overflow:        "the sum can't hold its value (G2)",
 	CountedAgainst:  "it is what the goal forbids, and counted against it (G7, G8)",
 	Counted:         "it counted",
+	Exhausted:       "the goal was reached, and the budget had nothing left for the reward (O2)",
 }
 
 // Reason says the decision to people, with its rule.

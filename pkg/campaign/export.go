@@ -44,6 +44,8 @@ type KnownInCampaign struct {
 	Version   int           `json:"version,omitempty"`
 	Standing  []string      `json:"standing,omitempty"` // in sentences
 	Rewards   uint64        `json:"rewards_issued"`
+	Waiting   uint64        `json:"claims_waiting,omitempty"` // for a budget's word (O2)
+	Denied    uint64        `json:"claims_denied,omitempty"`
 	TakesPart string        `json:"takes_part"`      // by_default, enrolled or withdrawn
 	Since     string        `json:"since,omitempty"` // of an enrolment or withdrawal
 	Periods   []KnownPeriod `json:"periods,omitempty"`
@@ -123,7 +125,7 @@ func (e *Engine) exportID(key uint64) string {
 
 func (e *Engine) exportProgress(l *Ledger, p *progress, clock int64) KnownInCampaign {
 	k := KnownInCampaign{
-		Campaign: e.exportID(p.campaign), Rewards: p.paid,
+		Campaign: e.exportID(p.campaign), Rewards: p.paid - min(p.paid, p.waiting+p.denied), Waiting: p.waiting, Denied: p.denied,
 		TakesPart: map[taking]string{byDefault: "by_default", in: "enrolled", out: "withdrawn"}[p.part],
 	}
 	if p.part != byDefault {

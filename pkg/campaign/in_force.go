@@ -41,9 +41,10 @@ func (d *Decoder) DecodeControl(rec *Record, ev *Event) *Rejection {
 // InForce is the campaigns of one partition, as the partition's log has told them. It is a pure function of the records that were applied:
 // partitions that were told the same have the same campaigns, whoever owns them. It is not for concurrent use.
 type InForce struct {
-	told   map[string]*told // by id
-	raises raises           // of the largest lateness
-	set    *Set             // nil: to be made
+	told    map[string]*told // by id
+	raises  raises           // of the largest lateness
+	set     *Set             // nil: to be made
+	budgets *Budgets
 }
 
 // told is what the log has said of one campaign. It is never forgotten: an id belongs to one campaign for ever.
@@ -80,8 +81,11 @@ func (c *Campaign) ClosedAt(clock int64) bool {
 // maxInForce bounds the campaigns of a partition, those that are closed included.
 const maxInForce = maxCampaigns
 
+// StoredCampaign is the id of the campaign that a stored value's name says it is of.
+func StoredCampaign(name string) (id string, ok bool) { return strings.CutPrefix(name, storedCampaign) }
+
 // NewInForce returns the campaigns of a partition that was told nothing.
-func NewInForce() *InForce { return &InForce{told: map[string]*told{}} }
+func NewInForce() *InForce { return &InForce{told: map[string]*told{}, budgets: NewBudgets()} }
 
 // Stored is a value that belongs to a partition's state, beside the users' ledgers. Its name is no user's. A nil value deletes it.
 type Stored struct {
@@ -95,28 +99,47 @@ const (
 	storedRaises   = "\xfflateness"
 )
 
-// Apply applies a record under ControlKey. clock is rule E2's, Unix ms. It returns what of the partition's state has changed, which is to be
-// stored, or why the record goes to the dead letters and changes nothing. The error is one that nobody may go on from: a
-// NewerLanguageError.
-func (f *InForce) Apply(ev *Event, clock int64) ([]Stored, *Rejection, error) {
+// Apply applies a record under ControlKey. clock is rule E2's, Unix ms. It returns what that has led to, or why the record goes to the dead
+// letters and changes nothing. The error is one that nobody may go on from: a NewerLanguageError.
+func (f *InForce) Apply(ev *Event, clock int64) (ControlResult, *Rejection, error) {
 	switch ev.Type {
 	case TypePublished:
-		d, err := readDefinition(ev.Data)
-		if err != nil {
-			return refused(err)
-		}
-		return f.Publish(d, clock)
+		return f.published(ev, clock)
 	case TypeWithdrawn:
 		id := ev.Data.Get("campaign")
 		if id.Kind() != String {
-			return nil, badControl("data.campaign must be the id of a campaign"), nil
+			return ControlResult{}, badControl("data.campaign must be the id of a campaign"), nil
 		}
 		changed, rejection := f.Withdraw(strings.Clone(id.Text()), clock)
-		return changed, rejection, nil
+		return ControlResult{Stored: changed}, rejection, nil
+	case TypeClaimed:
+		claim, err := readClaim(ev.Data)
+		if err != nil {
+			return ControlResult{}, badControl(err.Error()), nil
+		}
+		told, rejection := f.budgets.Decide(claim, clock)
+		return told, rejection, nil
 	case TypeTick:
-		return nil, nil, nil
+		return ControlResult{}, nil, nil
 	}
-	return nil, &Rejection{ReasonUnknownControl, "no record under the key of control records has the type " + excerpt(ev.Type)}, nil
+	return ControlResult{}, &Rejection{ReasonUnknownControl, "no record under the key of control records has the type " + excerpt(ev.Type)}, nil
+}
+
+// published applies a publish, and re-opens denied claims of a budget that it raises.
+func (f *InForce) published(ev *Event, clock int64) (ControlResult, *Rejection, error) {
+	d, err := readDefinition(ev.Data)
+	if err != nil {
+		_, rejection, err := refused(err)
+		return ControlResult{}, rejection, err
+	}
+	changed, raised, rejection, err := f.publish(d, clock)
+	told := ControlResult{Stored: changed}
+	if raised != "" {
+		reopened := f.budgets.reopen(raised, clock)
+		told.Stored = append(told.Stored, reopened.Stored...)
+		told.Rewards, told.Answers = reopened.Rewards, reopened.Answers
+	}
+	return told, rejection, err
 }
 
 // refused tells an error that everybody has from one that only this program has.
@@ -127,20 +150,27 @@ func refused(err error) ([]Stored, *Rejection, error) {
 	return nil, badControl(err.Error()), nil
 }
 
-// Publish puts a campaign in force, or a new version of one (L1, L2).
+// Publish puts a campaign in force, or a new version of one (L1, L2). It returns what is to be stored.
 func (f *InForce) Publish(d Definition, clock int64) ([]Stored, *Rejection, error) {
+	changed, _, rejection, err := f.publish(d, clock)
+	return changed, rejection, err
+}
+
+// publish does so, and names the budget that it raises, if any.
+func (f *InForce) publish(d Definition, clock int64) (changed []Stored, raised string, rejection *Rejection, err error) {
 	c, err := d.Compile()
 	if err != nil {
-		return refused(err)
+		_, rejection, err := refused(err)
+		return nil, "", rejection, err
 	}
 	next := &told{campaign: c, first: clock, since: clock, units: []string{c.cycleUnit()}, withdrawn: never}
 	was := f.told[c.ID]
 	if was != nil {
 		if was.campaign.definition == d && was.withdrawn == never {
-			return nil, nil, nil // the same again
+			return nil, "", nil, nil // the same again
 		}
 		if rejection := was.refuses(c, clock); rejection != nil {
-			return nil, rejection, nil
+			return nil, "", rejection, nil
 		}
 		next.first, next.epoch, next.units, next.revision = was.first, was.epoch, was.units, was.revision+1
 		next.raises = was.raises.without(clock, was.campaign.Late)
@@ -152,16 +182,21 @@ func (f *InForce) Publish(d Definition, clock int64) ([]Stored, *Rejection, erro
 			next.raises = next.raises.with(clock, was.campaign.Late)
 		}
 	} else if len(f.told) >= maxInForce {
-		return nil, badControl(fmt.Sprintf("%d campaigns are known, which is the most that a partition keeps", maxInForce)), nil
+		return nil, "", badControl(fmt.Sprintf("%d campaigns are known, which is the most that a partition keeps", maxInForce)), nil
 	}
 	before, clash := f.largest(c)
 	if clash != nil {
-		return nil, badControl(clash.Error()), nil
+		return nil, "", badControl(clash.Error()), nil
+	}
+	if c.Budget != nil {
+		if rejection := f.budgets.refuses(c.Budget); rejection != nil {
+			return nil, "", rejection, nil
+		}
 	}
 	raises := f.raises.without(clock, before)
 	known := len(f.told)
 	f.told[c.ID], f.set = next, nil
-	changed := []Stored{f.stored(c.ID)}
+	changed = []Stored{f.stored(c.ID)}
 	if after, _ := f.largest(c); known > 0 && after > before { // with none in force before, there is nothing to protect
 		raises = raises.with(clock, before)
 	}
@@ -169,7 +204,13 @@ func (f *InForce) Publish(d Definition, clock int64) ([]Stored, *Rejection, erro
 		f.raises = raises
 		changed = append(changed, f.storedRaises())
 	}
-	return changed, nil, nil
+	if c.Budget != nil {
+		stored, more := f.budgets.tell(*c.Budget)
+		if changed = append(changed, stored...); more {
+			raised = c.Budget.ID
+		}
+	}
+	return changed, raised, nil, nil
 }
 
 // largest is the largest lateness of the campaigns that are known, and whether ledgers could not tell one of them from c.
@@ -269,6 +310,18 @@ func (t *told) standing() InForceCampaign {
 	return InForceCampaign{t.inForce(), t.since, t.withdrawn != never}
 }
 
+// Budgets are the budgets that the partition was told of, by id. What is granted from one is known to its home only.
+func (f *InForce) Budgets() []BudgetStanding { return f.budgets.Standings() }
+
+// BudgetHome is the partition of events that decides a budget's claims, where that is known.
+func (f *InForce) BudgetHome(id string) (home int32, known bool) {
+	s := f.budgets.byID[id]
+	if s == nil {
+		return 0, false
+	}
+	return s.terms.Home, true
+}
+
 // Running counts the campaigns that are not closed by a clock, Unix ms.
 func (f *InForce) Running(clock int64) int {
 	n := 0
@@ -289,7 +342,7 @@ func (f *InForce) Stored() []Stored {
 	if len(f.raises) > 0 {
 		all = append(all, f.storedRaises())
 	}
-	return all
+	return append(all, f.budgets.all()...)
 }
 
 // storedForm is the form of stored values. Every later version reads this one.
@@ -355,6 +408,12 @@ func (f *InForce) restore(name string, value []byte) error {
 	v := d.root()
 	if form, ok := wholeOf(v.Get("form")); !ok || form != storedForm {
 		return errors.New("it was written by a newer version of this program: run that version")
+	}
+	if id, ok := strings.CutPrefix(name, storedBudget); ok {
+		return f.budgets.restoreBudget(id, v)
+	}
+	if name, ok := strings.CutPrefix(name, storedDenied); ok {
+		return f.budgets.restoreDenied(name, v)
 	}
 	list, err := readRaises(v.Get("raises"))
 	if err != nil {

@@ -48,7 +48,8 @@ func (l *log) control(kind, data string) Reason {
 	if rejection := d.DecodeControl(&Record{Key: []byte(ControlKey), Value: []byte(value)}, &ev); rejection != nil {
 		return rejection.Reason
 	}
-	changed, rejection, err := l.inForce.Apply(&ev, l.clock)
+	told, rejection, err := l.inForce.Apply(&ev, l.clock)
+	changed := told.Stored
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -266,7 +267,7 @@ func TestBrokenControlRecords(t *testing.T) {
 		}
 	}
 	// These types are for partitions: a user can't send them.
-	for _, kind := range []string{TypePublished, TypeWithdrawn, TypeTick} {
+	for _, kind := range []string{TypePublished, TypeWithdrawn, TypeTick, TypeClaimed} {
 		r := l.engine.Apply(l.ledger, &Event{User: "u", ID: "1", Source: "s", Type: kind}, l.clock)
 		if r.Rejection == nil || r.Rejection.Reason != ReasonUnknownControl {
 			t.Errorf("%s from a user: %+v", kind, r)

@@ -36,6 +36,8 @@ type progress struct {
 	epoch    uint64   // the campaign's, when the evidence began (L2)
 	revision uint64   // the campaign's, when the evidence was last judged (L2)
 	tried    bool     // something has counted since the evidence began (R4)
+	waiting  uint64   // of the rewards paid, those that a budget was asked for and has not answered (O2)
+	denied   uint64   // and those that it has denied
 	buckets  []bucket // by period; one, of period 0, where the goal has no `per`
 }
 

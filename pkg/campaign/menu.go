@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -382,7 +383,15 @@ type order struct {
 	sponsor string
 	version int
 	covers  *predicate
+	budgets map[string]*sponsorBudget
 	items   []orderItem
+}
+
+// sponsorBudget is one that campaigns of a sponsor can share.
+type sponsorBudget struct {
+	Budget
+	at   ast.Node // its name
+	used bool
 }
 
 // maxOrderVersion bounds the version of a sponsor's file: it is added to a campaign's.
@@ -397,6 +406,8 @@ type orderItem struct {
 	places       map[string]ast.Node // of the values in set
 	keys         map[string]ast.Node // and of their names
 	starts, ends ast.Node
+	budget       string // the name of one of the sponsor's; empty: none
+	budgetAt     ast.Node
 	broken       bool
 }
 
@@ -426,6 +437,11 @@ func (l *loading) parseOrder(file string, src []byte) {
 	for _, c := range r.conditions {
 		r.doubtCondition(c, nil)
 	}
+	for _, name := range slices.Sorted(maps.Keys(o.budgets)) {
+		if b := o.budgets[name]; !b.used {
+			r.doubt(b.at, "no campaign is paid out of the budget `%s`: write `budget: %[1]s` where it is ordered, or leave the budget out", name)
+		}
+	}
 	l.warnings = append(l.warnings, r.warnings...)
 	l.campaigns = append(l.campaigns, campaigns...)
 }
@@ -440,10 +456,32 @@ func (o *order) read(r *reader, n ast.Node) {
 		}},
 		{"version", "a whole number, raised with every change", true, wholeNumber(&o.version, 1, maxOrderVersion)},
 		{"covers", "who may take part: CEL over `user`, for example user.employer == \"acme\"", true, condition(&o.covers)},
+		{"budgets", "what several of its campaigns may issue together, by name, for example `gifts: {amount: 50000.00 USD, per: month}`", false, o.readBudgets},
 		{"campaigns", "what it orders from the menu, a list", true, func(r *reader, n ast.Node) {
 			r.items(n, "campaigns", func(item ast.Node) { o.items = append(o.items, readOrderItem(r, item)) })
 		}},
 	})
+}
+
+// readBudgets reads the budgets that campaigns of the sponsor can share.
+func (o *order) readBudgets(r *reader, n ast.Node) {
+	if r.noteMapping(func(r *reader, n ast.Node) { (&budgetReader{named: true}).read(r, n) }) {
+		return
+	}
+	o.budgets = map[string]*sponsorBudget{}
+	pairs, _ := r.pairs(n, "`budgets`")
+	for _, pair := range pairs {
+		name := keyOf(pair)
+		if !idForm.MatchString(name) {
+			r.wrong(pair.Key, "`%s` is no name of a budget: use a-z, 0-9 and -, at most 63 of them, not beginning or ending with -", shown(name))
+			continue
+		}
+		b := budgetReader{named: true}
+		if r.plain(pair.Value) {
+			b.read(r, pair.Value)
+		}
+		o.budgets[name] = &sponsorBudget{Budget: b.budget, at: pair.Key}
+	}
 }
 
 func readOrderItem(r *reader, n ast.Node) orderItem {
@@ -470,6 +508,7 @@ func readOrderItem(r *reader, n ast.Node) orderItem {
 		}},
 		{"starts", "when it starts for this sponsor", false, later(&item.starts)},
 		{"ends", "when it ends for this sponsor, not included", false, later(&item.ends)},
+		{"budget", "the name of one of the sponsor's `budgets`", false, func(r *reader, n ast.Node) { item.budgetAt = n; text(&item.budget)(r, n) }},
 	})
 	item.broken = len(r.mistakes) > before
 	return item
@@ -504,6 +543,11 @@ func (l *loading) ordered(r *reader, o *order, item *orderItem, sound bool) *Cam
 		return nil
 	}
 	before := len(r.mistakes)
+	if b := o.budgets[item.budget]; b != nil {
+		b.used = true
+	} else if item.budget != "" {
+		r.wrong(item.budgetAt, "the sponsor has no budget `%s`%s", shown(item.budget), suggestOf(item.budget, slices.Sorted(maps.Keys(o.budgets))))
+	}
 	values := item.values(r, d)
 	if len(r.mistakes) > before || item.broken || !l.room(r, o, item) {
 		return nil
@@ -532,7 +576,11 @@ func (l *loading) ordered(r *reader, o *order, item *orderItem, sound bool) *Cam
 		return nil
 	}
 	if err := o.definition(item, d, c, values).make(c); err != nil {
-		r.wrong(item.useAt, "%v", err)
+		at := item.useAt
+		if m := (*definitionMistake)(nil); errors.As(err, &m) && m.part == "budget" {
+			at = item.budgetAt
+		}
+		r.wrong(at, "%v", err)
 		return nil
 	}
 	c.warnings = nil // the dish's are told once; what the sponsor's numbers and dates make of the goal is the order's
@@ -562,10 +610,16 @@ func (o *order) definition(item *orderItem, d *dish, c *Campaign, values map[str
 		return text
 	}
 	src, _ := d.filled(values)
-	return Definition{
+	definition := Definition{
 		Language: c.language(), Source: string(src),
 		Sponsor: o.sponsor, Version: o.version, Covers: o.covers.source, Starts: written(item.starts), Ends: written(item.ends),
 	}
+	if item.budget != "" {
+		b := o.budgets[item.budget].Budget
+		b.ID = o.sponsor + "/" + item.budget
+		definition.Language, definition.Budget = secondLanguage, string(b.append(nil))
+	}
+	return definition
 }
 
 // values are a dish's parameters as the order sets them.

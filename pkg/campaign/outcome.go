@@ -17,18 +17,19 @@ type OutcomeKind uint8
 
 // The outcomes.
 const (
-	Achieved  OutcomeKind = iota // a reward was issued
-	Failed                       // the period or the campaign closed, and the user had taken part and not reached the goal
-	Withdrawn                    // the user, or the campaign, was withdrawn before the goal was reached
+	Achieved        OutcomeKind = iota // a reward was issued
+	Failed                             // the period or the campaign closed, and the user had taken part and not reached the goal
+	Withdrawn                          // the user, or the campaign, was withdrawn before the goal was reached
+	BudgetExhausted                    // the goal was reached, and the budget had nothing left for it (O2)
 )
 
-var outcomeNames = []string{Achieved: "achieved", Failed: "failed", Withdrawn: "withdrawn"}
+var outcomeNames = []string{Achieved: "achieved", Failed: "failed", Withdrawn: "withdrawn", BudgetExhausted: "budget_exhausted"}
 
 // String returns the outcome's name in metrics and files.
 func (k OutcomeKind) String() string { return outcomeNames[k] }
 
 // OutcomeKinds lists them all.
-func OutcomeKinds() []OutcomeKind { return []OutcomeKind{Achieved, Failed, Withdrawn} }
+func OutcomeKinds() []OutcomeKind { return []OutcomeKind{Achieved, Failed, Withdrawn, BudgetExhausted} }
 
 func (e *Engine) outcome(c *Campaign, user string, kind OutcomeKind, cycle, tier string, date Day) {
 	e.outcomes = append(e.outcomes, Outcome{Kind: kind, Campaign: c, User: user, Cycle: cycle, Tier: tier, Date: date})

@@ -1,5 +1,7 @@
 package campaign
 
+import "slices"
+
 // Replay is the engine with the ledgers of a partition in memory: what simulations, scenarios and tests run on. It fires what time makes
 // due in the order that every holder of ledgers keeps (T5).
 type Replay struct {
@@ -7,11 +9,47 @@ type Replay struct {
 	ledgers map[string]*Ledger
 	timers  Timers
 	clock   int64
+	budgets *Budgets // nil where somebody else decides claims
 }
 
 // NewReplay begins with no user.
 func NewReplay(engine *Engine) *Replay {
 	return &Replay{engine: engine, ledgers: map[string]*Ledger{}}
+}
+
+// DecideAtOnce makes the replay decide claims itself, each when it is made: what budgets do where there is no log in which a claim could
+// travel (O2).
+func (r *Replay) DecideAtOnce() {
+	r.budgets = NewBudgets()
+	for _, c := range r.engine.set.campaigns {
+		if c.Budget != nil {
+			r.budgets.tell(*c.Budget)
+		}
+	}
+}
+
+// decided adds what budgets say of a result's claims.
+func (r *Replay) decided(l *Ledger, result *Result) *Result {
+	if r.budgets == nil || len(result.Claims) == 0 {
+		return result
+	}
+	all := *result
+	all.Rewards, all.Outcomes, all.Decisions = slices.Clone(all.Rewards), slices.Clone(all.Outcomes), slices.Clone(all.Decisions)
+	for _, claim := range slices.Clone(all.Claims) {
+		told, rejection := r.budgets.Decide(&claim, r.clock)
+		if rejection != nil {
+			panic("BUG: a budget of a campaign in force is not known: " + rejection.Detail)
+		}
+		all.Rewards = append(all.Rewards, told.Rewards...)
+		for i := range told.Answers {
+			r.engine.begin()
+			r.engine.take(l, claim.Reward.Campaign, &told.Answers[i])
+			answered := r.engine.end()
+			all.Outcomes = append(all.Outcomes, answered.Outcomes...)
+			all.Decisions = append(all.Decisions, answered.Decisions...)
+		}
+	}
+	return &all
 }
 
 // Use puts other campaigns in force, from the next record on.
@@ -47,7 +85,7 @@ func (r *Replay) Advance(clock int64, fired func(user string, at int64, result *
 		l := r.ledgers[user]
 		result := r.engine.Fire(l, user)
 		r.timers.Set(user, l.Due())
-		if err := fired(user, due, result); err != nil {
+		if err := fired(user, due, r.decided(l, result)); err != nil {
 			return err
 		}
 	}
@@ -82,7 +120,7 @@ func (r *Replay) Apply(ev *Event) *Result {
 	if result.Changed {
 		r.timers.Set(string([]byte(ev.User)), l.Due())
 	}
-	return result
+	return r.decided(l, result)
 }
 
 // restart puts a user's ledger away and reads it back.

@@ -70,22 +70,34 @@ func (r *Reward) AppendJSON(dst []byte) []byte {
 	dst = appendJSONString(dst, r.Cycle)
 	dst = append(dst, `,"tier":`...)
 	dst = appendJSONString(dst, r.Tier)
-	dst = append(dst, `,"kind":`...)
-	dst = appendJSONString(dst, r.Terms.Kind)
-	if a := r.Terms.Amount; a != nil {
-		dst = append(dst, `,"amount":{"units":`...)
-		dst = strconv.AppendInt(dst, a.Units, 10)
-		dst = append(dst, `,"currency":"`+a.Currency+`"}`...)
-	}
-	if r.Terms.Attributes != nil {
-		dst = append(dst, `,"attributes":`...)
-		dst = append(dst, r.Terms.Attributes...)
-	}
+	dst = r.Terms.append(append(dst, ','))
 	dst = append(dst, `,"achieved_at":"`...)
 	dst = formatTime(dst, r.AchievedAt)
 	dst = append(dst, `","issued_at":"`...)
 	dst = formatTime(dst, msToNs(r.IssuedAt))
-	dst = append(dst, `","evidence":[`...)
+	dst = append(dst, '"', ',')
+	return append(r.appendEvidence(dst), `}}`...)
+}
+
+// append writes what is promised as members of an object.
+func (t *RewardTerms) append(dst []byte) []byte {
+	dst = append(dst, `"kind":`...)
+	dst = appendJSONString(dst, t.Kind)
+	if a := t.Amount; a != nil {
+		dst = append(dst, `,"amount":{"units":`...)
+		dst = strconv.AppendInt(dst, a.Units, 10)
+		dst = append(dst, `,"currency":"`+a.Currency+`"}`...)
+	}
+	if t.Attributes != nil {
+		dst = append(dst, `,"attributes":`...)
+		dst = append(dst, t.Attributes...)
+	}
+	return dst
+}
+
+// appendEvidence does so for the evidence.
+func (r *Reward) appendEvidence(dst []byte) []byte {
+	dst = append(dst, `"evidence":[`...)
 	for i, id := range r.Evidence {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -93,8 +105,7 @@ func (r *Reward) AppendJSON(dst []byte) []byte {
 		dst = appendJSONString(dst, id)
 	}
 	dst = append(dst, `],"evidence_count":`...)
-	dst = strconv.AppendUint(dst, r.EvidenceCount, 10)
-	return append(dst, `}}`...)
+	return strconv.AppendUint(dst, r.EvidenceCount, 10)
 }
 
 // msToNs converts a clock to the unit of an event's time; a clock beyond what ns can hold becomes the last instant.

@@ -159,7 +159,7 @@ func (s *Scenario) read(r *reader, n ast.Node) {
 		{"order", "`any` where the events are to arrive in every order, at most 6 of them; else `given`", false, oneOf(&order, "given", "any")},
 		{"until", "to when time passes after the last event, for example 2026-04-01 00:00, so that periods and campaigns close", false, later(&until)},
 		{"rewards", "all rewards that are to be issued; `[]` for none", true, laterList(&rewards, func(r *reader) { s.readReward(r, nil) })},
-		{"outcomes", "all other outcomes, `failed` and `withdrawn`, that there are to be; `[]` for none", false, laterList(&outcomes, func(r *reader) { s.readOutcome(r, nil) })},
+		{"outcomes", "all other outcomes, `failed`, `withdrawn` and `budget_exhausted`, that there are to be; `[]` for none", false, laterList(&outcomes, func(r *reader) { s.readOutcome(r, nil) })},
 	})
 	if events != nil {
 		r.items(events, "events", func(item ast.Node) { s.readEvent(r, item) })
@@ -330,7 +330,7 @@ func (s *Scenario) readOutcome(r *reader, n ast.Node) {
 	r.fields(n, "an outcome", []field{
 		{"user", "whose it is", true, text(&e.user)},
 		{"campaign", "the campaign's id", true, text(&e.campaign)},
-		{"outcome", "`failed` or `withdrawn`", true, oneOf(&e.outcome, Failed.String(), Withdrawn.String())},
+		{"outcome", "`failed`, `withdrawn` or `budget_exhausted`", true, oneOf(&e.outcome, Failed.String(), Withdrawn.String(), BudgetExhausted.String())},
 		{"cycle", "its ordinal or period, where that matters", false, text(&e.cycle)},
 	})
 	s.outcomes = append(s.outcomes, e)
@@ -396,6 +396,7 @@ func (s *Scenario) play(set *Set, events []scenarioEvent) []ScenarioFailure {
 	engine := NewEngine(set, 0)
 	engine.TellDetails()
 	p := play{scenario: s, replay: NewReplay(engine), why: map[string][]string{}}
+	p.replay.DecideAtOnce()
 	for _, u := range s.users {
 		p.introduce(u)
 	}

@@ -29,6 +29,7 @@ type Campaign struct {
 	Late    time.Duration // lateness: how long after its time an event may arrive (E4)
 	Always  bool          // repeat: always
 	PerUser int           // limits.per_user; 0 is no limit
+	Budget  *Budget       // limits.budget, or the one that its sponsor's order names; nil: no bound (O2)
 	OptIn   bool          // enrol: opt_in (C2)
 	Rewards []RewardTerms // one, or as many as the goal has tiers
 	Share   []string      // the partners who get its outcomes, in the author's order (O1)
@@ -87,6 +88,9 @@ func parsed(r *reader, n ast.Node, src []byte) (*Campaign, Mistakes) {
 	c.looksAtUser = c.asksUser()
 	r.warnings.sort()
 	c.warnings = r.warnings
+	if c.Budget != nil {
+		c.Budget.ID, c.Budget.zone = c.ID, c.zone
+	}
 	c.definition = Definition{Language: c.language(), Source: string(src)}
 	return c, nil
 }
@@ -94,10 +98,10 @@ func parsed(r *reader, n ast.Node, src []byte) (*Campaign, Mistakes) {
 // language is the first version of the campaign language that has all that the campaign uses: so what was published by an earlier program is
 // the same definition when it is published again.
 func (c *Campaign) language() int {
-	if len(c.Share) > 0 {
-		return 2
+	if len(c.Share) > 0 || c.Budget != nil {
+		return secondLanguage
 	}
-	return 1
+	return firstLanguage
 }
 
 // newCampaign is one of whose file nothing has been read: what stands here are the defaults.
@@ -122,7 +126,7 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 		{"eligible", "who may take part: CEL over `user` and `event`", false, condition(&c.eligible)},
 		{"goal", "what a user has to achieve, for example `goal: {event: birth.reported}`", true, func(r *reader, n ast.Node) { goalAt = n; c.readGoal(r, n) }},
 		{"repeat", "`once` or `always`", false, oneOf(&repeat, "once", "always")},
-		{"limits", "how often a user can be rewarded", false, c.readLimits},
+		{"limits", "how often a user can be rewarded, and how much is issued in all", false, c.readLimits},
 		{"reward", "what the user gets, for example `reward: {kind: gift_card, amount: 25.00 USD}`", true, described(noteRewards, func(_ *reader, n ast.Node) { rewards = n })},
 		{"parameters", "what sponsors may set, which makes the campaign a dish on a menu", false, described(noteParameters, func(*reader, ast.Node) {})},
 		{"on_change", "`restart`, where this version changes what counts and the users are to begin anew", false, oneOf(&onChange, "restart")},
@@ -132,6 +136,11 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 	c.Always, c.OptIn, c.restart = repeat == "always", enrol == "opt_in", onChange == "restart"
 	if rewards != nil {
 		c.readRewards(r, rewards)
+	}
+	if c.Budget != nil && len(c.Rewards) > 0 && len(r.mistakes) == 0 {
+		if why := c.cantPay(c.Budget); why != "" {
+			r.wrong(rewards, "%s", why)
+		}
 	}
 	if starts != nil {
 		c.Starts = r.instant(starts, c.zone, math.MinInt64)
@@ -200,9 +209,18 @@ func (c *Campaign) readDayStarts(r *reader, n ast.Node) {
 }
 
 func (c *Campaign) readLimits(r *reader, n ast.Node) {
+	var budget budgetReader
+	before := len(r.mistakes)
 	r.fields(n, "limits", []field{
-		{"per_user", "how many rewards one user can have", true, wholeNumber(&c.PerUser, 1, math.MaxInt32)},
+		{"per_user", "how many rewards one user can have", false, wholeNumber(&c.PerUser, 1, math.MaxInt32)},
+		{"budget", "what is issued in all, for example `budget: {rewards: 1000}`", false, func(r *reader, n ast.Node) {
+			budget.read(r, n)
+			c.Budget = &budget.budget
+		}},
 	})
+	if r.schema == nil && len(r.mistakes) == before && c.PerUser == 0 && c.Budget == nil {
+		r.wrong(n, "`limits` has no limit: write `per_user` or `budget`, or leave it out")
+	}
 }
 
 // maxShare bounds the partners of a campaign: each outcome is written once for each of them.
