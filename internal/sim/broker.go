@@ -29,6 +29,7 @@ func (w *world) compact() {
 		return
 	}
 	w.cluster.Compact()
+	w.compacted.Store(true)
 	w.cover(string(Compact))
 	w.trace("fault", string(Compact))
 }

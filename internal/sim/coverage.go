@@ -167,7 +167,8 @@ func (l *life) said(message string, with map[string]string) {
 		l.dropped.Delete(with["partition"])
 	case "the store of a partition is dropped and rebuilt from the changelog":
 		w.cover(quarantined)
-		if !l.misled && w.DeleteRetention == week && !w.remade.Load() {
+		beginsLater := w.compacted.Load() && strings.Contains(with["why"], "does not lead from its position")
+		if !l.misled && w.DeleteRetention == week && !w.remade.Load() && !beginsLater {
 			w.violated("store_trusted", fmt.Errorf("%s drops its store: %s", l.name(), with["why"]))
 		}
 	case "erased users are off the disk":

@@ -181,6 +181,40 @@ func TestTheClientKeepsThePartitionsOfAForgottenMember(t *testing.T) {
 	})
 }
 
+// Another: compaction lets a log begin at the first record that it keeps. Whoever reads on from an offset before that is told that the log does not
+// have it, where Kafka gives the next record that there is. A store whose position lies there is rebuilt, which is right and takes longer.
+func TestTheBrokerMovesTheBeginningOfACompactedLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster, options := brokerInMemory(t)
+		admin, err := kadm.NewOptClient(options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer admin.Close()
+		if _, err := admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": new("compact")}, "compacted"); err != nil {
+			t.Fatal(err)
+		}
+		producer, err := kgo.NewClient(append(options, kgo.DefaultProduceTopic("compacted"))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer producer.Close()
+		for range 3 {
+			if err := producer.ProduceSync(t.Context(), &kgo.Record{Key: []byte("a"), Value: []byte("v")}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cluster.Compact()
+		starts, err := admin.ListStartOffsets(t.Context(), "compacted")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, _ := starts.Lookup("compacted", 0); at.Offset == 0 {
+			t.Error("the log begins where it began: it has been mended")
+		}
+	})
+}
+
 // Another: where AddPartitionsToTxn, which brokers before KIP-890 are asked, finds nobody at the coordinator's address, the client tries again
 // without any pause, as fast as it is refused. It costs a core until the broker is back, and in virtual time it would be for ever: so a refusal
 // takes a moment here (noRouteAfter).

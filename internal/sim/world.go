@@ -86,6 +86,7 @@ type world struct {
 	calm      atomic.Bool   // the faults are over
 	leaks     atomic.Bool
 	remade    atomic.Bool // a topic was made anew
+	compacted atomic.Bool // topics were, and may begin later than they should (TestTheBrokerMovesTheBeginningOfACompactedLog)
 	jumped    atomic.Int64
 
 	mu         sync.Mutex
