@@ -110,12 +110,13 @@ func budgetsIn(folds map[int32]*fold) (all []Budget) {
 	return all
 }
 
-// message is a claim or an answer: a record that a partition of events has led to in another, or in itself.
+// message is a claim, a recall or an answer: a record that a partition of events has led to in another, or in itself.
 type message struct {
-	to    int32 // the partition that it is in
-	cause string
-	key   string
-	value string
+	to     int32 // the partition that it is in
+	cause  string
+	key    string
+	value  string
+	recall bool
 }
 
 func (m message) String() string { return fmt.Sprintf("because of %s: %q %s", m.cause, m.key, m.value) }
@@ -124,11 +125,11 @@ func (m message) String() string { return fmt.Sprintf("because of %s: %q %s", m.
 func (f *folding) claimed(r *kgo.Record, claims []campaign.Claim, answers []campaign.Answer) {
 	for i := range claims {
 		f.claims[claims[i].Reward.ID] = true
-		f.messages = append(f.messages, message{claims[i].Home, fmt.Sprint(r.Offset), campaign.ControlKey, string(claims[i].Append(nil, r.Partition))})
+		f.messages = append(f.messages, message{claims[i].Home, fmt.Sprint(r.Offset), campaign.ControlKey, string(claims[i].Append(nil, r.Partition)), false})
 	}
 	for i := range answers {
 		f.answers[answers[i].RewardID] = true
-		f.messages = append(f.messages, message{answers[i].Partition, fmt.Sprint(r.Offset), answers[i].User, string(answers[i].Append(nil))})
+		f.messages = append(f.messages, message{answers[i].Partition, fmt.Sprint(r.Offset), answers[i].User, string(answers[i].Append(nil)), false})
 	}
 }
 
@@ -160,11 +161,11 @@ func (c Case) compareMessages(ctx context.Context, expected map[int32]*fold, com
 				if _, cause, err := causeOf(r); err == nil && cause >= committed[n].offset {
 					findings = append(findings, broken(NothingUncommitted, "%s is for events/%d@%d, and the committed offset is %d", at(r), n, cause, committed[n].offset))
 				}
-				got = append(got, message{to, stream.Header(r, "stampede_offset"), string(r.Key), string(r.Value)}.String())
+				got = append(got, message{to, stream.Header(r, "stampede_offset"), string(r.Key), string(r.Value), false}.String())
 			}
 			v.Messages += len(got)
 			if diff := firstDifferences(want, got); diff != "" {
-				findings = append(findings, broken(ClaimEquality, "claims and answers of events/%d in events/%d: %d wanted, %d written\n%s", n, to, len(want), len(got), diff))
+				findings = append(findings, broken(ClaimEquality, "claims, recalls and answers of events/%d in events/%d: %d wanted, %d written\n%s", n, to, len(want), len(got), diff))
 			}
 		}
 	}

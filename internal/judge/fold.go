@@ -156,6 +156,10 @@ func (f *folding) issued(r *kgo.Record, rewards []campaign.Reward) {
 func (f *folding) took(r *kgo.Record, result *campaign.Result) {
 	f.issued(r, result.Rewards)
 	f.claimed(r, result.Claims, nil)
+	for i := range result.Recalls {
+		rc := &result.Recalls[i]
+		f.messages = append(f.messages, message{rc.Home, fmt.Sprint(r.Offset), campaign.ControlKey, string(rc.Append(nil)), true})
+	}
 	for _, e := range result.Outcomes {
 		switch e.Kind {
 		case campaign.Failed:

@@ -66,7 +66,7 @@ func (f *fold) compareModel(n int32, issued []*kgo.Record, v *Verdict) error {
 func (f *fold) compareClaims(n int32) error {
 	var got []model.Reward
 	for _, m := range f.messages {
-		if m.key != campaign.ControlKey {
+		if m.key != campaign.ControlKey || m.recall {
 			continue
 		}
 		offset, err := strconv.ParseInt(m.cause, 10, 64)

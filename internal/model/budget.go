@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -10,6 +11,7 @@ import (
 const (
 	typeClaimed  = "stampede.claimed"
 	typeAnswered = "stampede.claim_answered"
+	typeRecalled = "stampede.claims_recalled"
 )
 
 // budget is what was asked of one campaign's budget, in the partition that decides it: all that was granted, and all that was denied.
@@ -86,6 +88,24 @@ func (l *Log) publishBudget(c *Campaign) {
 		l.reached("a claim granted by a raised budget")
 	}
 	b.denied = rest
+}
+
+// recall forgets what an erased user was denied (C4).
+func (l *Log) recall(data []byte) (reason string, err error) {
+	var d struct{ Budget, User string }
+	if err := json.Unmarshal(data, &d); err != nil {
+		return "", err
+	}
+	b := l.budgets[d.Budget]
+	if b == nil || d.User == "" {
+		return "bad_control", nil
+	}
+	before := len(b.denied)
+	b.denied = slices.DeleteFunc(b.denied, func(x denied) bool { return x.claim.User == d.User })
+	if len(b.denied) < before {
+		l.reached("a denied claim recalled")
+	}
+	return "", nil
 }
 
 // claimed are a claim's data.

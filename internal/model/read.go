@@ -286,6 +286,8 @@ func (l *Log) control(e Entry) (reason string, err error) {
 			return "", err
 		}
 		return "", l.decide(claim)
+	case typeRecalled:
+		return l.recall(event.content)
 	case typeTick:
 		return "", nil
 	}

@@ -151,6 +151,9 @@ func (p *partition) took(e *entry, result *campaign.Result, r *kgo.Record) {
 	for i := range result.Claims {
 		p.outputs = append(p.outputs, p.records.claim(&result.Claims[i], r))
 	}
+	for i := range result.Recalls {
+		p.outputs = append(p.outputs, p.records.recall(&result.Recalls[i], r))
+	}
 	for _, s := range result.Stored {
 		p.tell(s)
 	}

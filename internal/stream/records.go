@@ -50,6 +50,11 @@ func (rs records) claim(cl *campaign.Claim, cause *kgo.Record) *kgo.Record {
 	return rs.control(cl.Home, campaign.ControlKey, cl.Append(nil, cause.Partition), cause)
 }
 
+// recall is the record that has a budget forget an erased user (C4), to its home.
+func (rs records) recall(rc *campaign.Recall, cause *kgo.Record) *kgo.Record {
+	return rs.control(rc.Home, campaign.ControlKey, rc.Append(nil), cause)
+}
+
 // answer is the record of an answer, to the partition that the claim has named: which one a user's events go to is the producers' choice.
 func (rs records) answer(a *campaign.Answer, cause *kgo.Record) *kgo.Record {
 	return rs.control(a.Partition, a.User, a.Append(nil), cause)

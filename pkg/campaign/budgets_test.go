@@ -65,6 +65,9 @@ func (l *budgetLog) apply(user, value string) (outcomes []string) {
 	for i := range r.Claims {
 		l.claims = append(l.claims, string(r.Claims[i].Append(nil, 3)))
 	}
+	for i := range r.Recalls {
+		l.claims = append(l.claims, string(r.Recalls[i].Append(nil)))
+	}
 	if len(r.Rewards) > 0 {
 		l.t.Errorf("%d rewards are issued without the budget's word", len(r.Rewards))
 	}
@@ -278,6 +281,24 @@ func TestCampaignsShareABudget(t *testing.T) {
 	publish(2, "11.00 USD") // the larger one does not fit
 	l.standing("acme/gifts : 11.00 USD of 11.00 USD granted, 1 denied, 1 wait").answered("bob achieved of 2026-03-01")
 	if diff := cmp.Diff([]string{"ann", "ann", "bob"}, l.issued); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What waits of an erased user is forgotten at the budget's home (C4), also what is still on its way there: the name is in nothing that is stored.
+func TestAnErasedUserIsForgottenByBudgets(t *testing.T) {
+	l := newBudgetLog(t)
+	l.at("2026-03-01T10:00:00Z").raise(1, "{rewards: 1, reopen: 14 days}").hit("ann", "bob-the-erased", "cem").decide().standing("c : 1 of 1 granted, 2 denied, 2 wait")
+	l.hit("bob-the-erased") // decided before the recall comes, and denied
+	l.apply("bob-the-erased", string(ErasedEvent("bob-the-erased", "1", "salt", time.UnixMilli(l.clock))))
+	l.decide().standing("c : 1 of 1 granted, 3 denied, 1 wait")
+	for name, value := range l.stored {
+		if strings.Contains(name+string(value), "bob-the-erased") {
+			t.Errorf("%q has the erased user's name: %s", name, value)
+		}
+	}
+	l.raise(2, "{rewards: 5, reopen: 14 days}")
+	if diff := cmp.Diff([]string{"ann", "cem"}, l.issued); diff != "" {
 		t.Error(diff)
 	}
 }

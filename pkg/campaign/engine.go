@@ -53,6 +53,7 @@ type Result struct {
 	Decisions    []Decided  // one for each campaign that the event's type concerns
 	Rewards      []Reward   // in the order of issue
 	Claims       []Claim    // what is asked of budgets, in the order of achievement (O2)
+	Recalls      []Recall   // what budgets are to forget of an erased user (C4)
 	Outcomes     []Outcome  // in the order in which they came about; each reward is one, Achieved, and each answer to a claim
 	Changed      bool       // the ledger changed
 	Dropped      bool       // the record is of an erased user: nothing was done, and nothing is to be kept of it (C4)

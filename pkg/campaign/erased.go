@@ -254,6 +254,7 @@ func (e *Engine) erase(l *Ledger, ev *Event, clock int64) {
 	e.result.Changed = !l.Empty()
 	*l = Ledger{}
 	e.result.Stored = e.erased.add(ev, clock)
+	e.recall(ev.User, clock)
 }
 
 func erasedData(ev *Event) *Rejection {

@@ -119,6 +119,9 @@ func (f *InForce) Apply(ev *Event, clock int64) (ControlResult, *Rejection, erro
 		}
 		told, rejection := f.budgets.Decide(claim, clock)
 		return told, rejection, nil
+	case TypeRecalled:
+		changed, rejection := f.budgets.recall(ev.Data)
+		return ControlResult{Stored: changed}, rejection, nil
 	case TypeTick:
 		return ControlResult{}, nil, nil
 	}

@@ -115,6 +115,11 @@ func (r *Replay) Apply(ev *Event) *Result {
 	if ev.Type == TypeErased && result.Rejection == nil {
 		delete(r.ledgers, ev.User)
 		r.timers.Set(ev.User, 0)
+		if r.budgets != nil {
+			for i := range result.Recalls {
+				r.budgets.byID[result.Recalls[i].Budget].forgetUser(result.Recalls[i].User)
+			}
+		}
 		return result
 	}
 	if result.Changed {
