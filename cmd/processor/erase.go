@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
@@ -20,6 +21,7 @@ type erase struct {
 	kafka.Flags
 	User      string  `required:"" help:"The user's id, the key of the user's events."`
 	Partition []int32 `placeholder:"N" help:"The partitions of the user's events (default: those in which something is known of the user, and the one to which a producer sends by default)."`
+	Partners  string  `env:"STAMPEDE_PARTNERS" type:"existingfile" placeholder:"FILE" help:"The processors' file of partners: the report then has their topics, too, in which the user is a pseudonym (default: none)."`
 	Report    bool    `help:"Erase nothing: list what Kafka's topics still have of the user, and what there is to do about each."`
 }
 
@@ -28,12 +30,23 @@ func (e *erase) Run(ctx context.Context) error {
 	if why := userProblem(e.User); why != "" {
 		return errors.New(why)
 	}
-	connection, topics, err := connectAll(ctx, e.Flags)
+	partners := &partner.Partners{}
+	if e.Partners != "" {
+		var err error
+		if partners, err = partner.Load(e.Partners); err != nil {
+			return err
+		}
+	}
+	cfg := e.Topics()
+	if e.Report {
+		cfg.Names.Outcomes = partners.Topics()
+	}
+	connection, topics, err := connectAll(ctx, e.Flags, cfg)
 	if err != nil {
 		return err
 	}
 	if e.Report {
-		return e.report(ctx, connection, topics)
+		return e.report(ctx, connection, topics, partners)
 	}
 	partitions := e.Partition
 	if len(partitions) == 0 {
@@ -68,7 +81,7 @@ func userProblem(user string) string {
 }
 
 // connectAll connects, and returns the topics as they are.
-func connectAll(ctx context.Context, flags kafka.Flags) (kafka.Connection, kafka.TopicsState, error) {
+func connectAll(ctx context.Context, flags kafka.Flags, cfg kafka.TopicsConfig) (kafka.Connection, kafka.TopicsState, error) {
 	connection, err := flags.Connection()
 	if err != nil {
 		return connection, kafka.TopicsState{}, err
@@ -78,7 +91,7 @@ func connectAll(ctx context.Context, flags kafka.Flags) (kafka.Connection, kafka
 		return connection, kafka.TopicsState{}, err
 	}
 	defer cl.Close()
-	topics, err := kafka.EnsureTopics(ctx, cl, flags.Topics())
+	topics, err := kafka.EnsureTopics(ctx, cl, cfg)
 	return connection, topics, err
 }
 
@@ -117,8 +130,11 @@ func (r *remains) see(record *kgo.Record) {
 }
 
 // report tells for every topic with the user's id as a key how much there is, and what becomes of it.
-func (e *erase) report(ctx context.Context, c kafka.Connection, topics kafka.TopicsState) error {
-	all := 0
+func (e *erase) report(ctx context.Context, c kafka.Connection, topics kafka.TopicsState, partners *partner.Partners) error {
+	all, err := e.reportOutcomes(ctx, c, topics, partners)
+	if err != nil {
+		return err
+	}
 	for _, t := range []struct {
 		kafka.Topic
 		advice func(remains) string
@@ -141,12 +157,46 @@ func (e *erase) report(ctx context.Context, c kafka.Connection, topics kafka.Top
 		fmt.Printf("%s: %d records, the newest of %s. %s\n", t.Name, left.records, left.newest.UTC().Format("2006-01-02 15:04 UTC"), t.advice(left))
 	}
 	if all == 0 {
-		fmt.Println("No topic has records under the user's id.")
+		fmt.Println("No topic has records of the user.")
 	}
 	fmt.Println("Not searched: other topics, what has read these (fulfilment, for example) and what waits for Kafka (the spool of `producer serve`); values of records under other keys, such as dead letters whose " +
-		"`subject` differs; outcomes, which name no user. A processor's store is rid of the user about ten minutes after the erasure; one that has given the " +
+		"`subject` differs; outcomes of partners whom --partners does not name. A processor's store is rid of the user about ten minutes after the erasure; one that has given the " +
 		"partition away since keeps what it had: delete its --state directory.")
 	return nil
+}
+
+// reportOutcomes tells of the partners' topics: there the user is a pseudonym, another one for each key.
+func (e *erase) reportOutcomes(ctx context.Context, c kafka.Connection, topics kafka.TopicsState, partners *partner.Partners) (all int, err error) {
+	for _, name := range partners.Names() {
+		p := partners.Find(name)
+		topic := topics.Outcome(p.Topic)
+		fmt.Fprintf(os.Stderr, "reading %s ...\n", topic.Name)
+		for _, key := range p.Keys {
+			pseudonym := key.Pseudonym(e.User)
+			left := remains{topic: topic}
+			if err := stream.RecordsOf(ctx, c, topics, topic, pseudonym, func(r *kgo.Record) error {
+				left.see(r)
+				return nil
+			}); err != nil {
+				return all, err
+			}
+			if all += left.records; left.records == 0 {
+				fmt.Printf("%s, pseudonym %s: nothing\n", topic.Name, pseudonym)
+				continue
+			}
+			fmt.Printf("%s, pseudonym %s: %d records. The partner may have them: ask for what there is under this pseudonym to be deleted. %s\n",
+				topic.Name, pseudonym, left.records, outcomesAdvice(topic))
+		}
+	}
+	return all, nil
+}
+
+// outcomesAdvice says nothing of when: the records' timestamps are dates.
+func outcomesAdvice(t kafka.Topic) string {
+	if t.Retention < 0 {
+		return fmt.Sprintf("In the topic they stay for ever: set retention.ms of %s.", t.Name)
+	}
+	return fmt.Sprintf("In the topic they stay for %s (retention.ms).", t.Retention)
 }
 
 // deletedAdvice is for a topic that Kafka deletes from by age.
