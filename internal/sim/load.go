@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/judge"
@@ -198,11 +199,22 @@ func (w *world) pass() {
 	}
 }
 
+const (
+	publishTries = 10
+	publishWait  = time.Second
+)
+
 // publish puts campaigns in force, as authors do.
 func (w *world) publish(campaigns []*model.Campaign) {
 	set, err := compiled(campaigns)
 	if err == nil {
-		_, err = stream.Publish{Connection: w.connection(), Topics: w.topicsConfig(), Campaigns: set, Partners: partners.Names()}.Run(context.Background())
+		again := stream.Publish{Connection: w.connection(), Topics: w.topicsConfig(), Campaigns: set, Partners: partners.Names()}
+		for range publishTries {
+			if _, err = again.Run(context.Background()); !kerr.IsRetriable(err) {
+				break
+			}
+			time.Sleep(publishWait) // a fault that is meant for processors has met the publisher, who reads the changelog, too: to publish again is safe
+		}
 	}
 	switch {
 	case err == nil:
