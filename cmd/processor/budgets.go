@@ -37,16 +37,7 @@ type listedBudget struct {
 
 // Run is called by main.
 func (f *budgets) Run(ctx context.Context) error {
-	connection, err := f.Connection()
-	if err != nil {
-		return err
-	}
-	cl, err := connection.Client(ctx)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	topics, err := kafka.EnsureTopics(ctx, cl, f.Topics())
+	connection, topics, err := connectAll(ctx, f.Flags, f.Topics())
 	if err != nil {
 		return err
 	}

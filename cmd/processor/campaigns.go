@@ -31,16 +31,7 @@ type listed struct {
 
 // Run is called by main.
 func (f *inForce) Run(ctx context.Context) error {
-	connection, err := f.Connection()
-	if err != nil {
-		return err
-	}
-	cl, err := connection.Client(ctx)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	topics, err := kafka.EnsureTopics(ctx, cl, f.Topics())
+	connection, topics, err := connectAll(ctx, f.Flags, f.Topics())
 	if err != nil {
 		return err
 	}

@@ -38,17 +38,8 @@ func (f *letterFlags) wants(l *stream.Letter) bool {
 }
 
 // letters connects.
-func letters(ctx context.Context, f *kafka.Flags) (stream.Letters, error) {
-	connection, err := f.Connection()
-	if err != nil {
-		return stream.Letters{}, err
-	}
-	cl, err := connection.Client(ctx)
-	if err != nil {
-		return stream.Letters{}, err
-	}
-	defer cl.Close()
-	topics, err := kafka.EnsureTopics(ctx, cl, f.Topics())
+func letters(ctx context.Context, f kafka.Flags) (stream.Letters, error) {
+	connection, topics, err := connectAll(ctx, f, f.Topics())
 	return stream.Letters{Connection: connection, Topics: topics}, err
 }
 
@@ -95,7 +86,7 @@ type lettersList struct {
 
 // Run is called by main.
 func (c *lettersList) Run(ctx context.Context) error {
-	ls, err := letters(ctx, &c.Flags)
+	ls, err := letters(ctx, c.Flags)
 	if err != nil {
 		return err
 	}
@@ -139,7 +130,7 @@ var errShown = errors.New("shown")
 
 // Run is called by main.
 func (c *lettersShow) Run(ctx context.Context) error {
-	ls, err := letters(ctx, &c.Flags)
+	ls, err := letters(ctx, c.Flags)
 	if err != nil {
 		return err
 	}
@@ -180,7 +171,7 @@ func (c *lettersReplay) Validate() error {
 
 // Run is called by main.
 func (c *lettersReplay) Run(ctx context.Context) error {
-	ls, err := letters(ctx, &c.Flags)
+	ls, err := letters(ctx, c.Flags)
 	if err != nil {
 		return err
 	}

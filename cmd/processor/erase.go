@@ -80,21 +80,6 @@ func userProblem(user string) string {
 	return ""
 }
 
-// connectAll connects, and returns the topics as they are.
-func connectAll(ctx context.Context, flags kafka.Flags, cfg kafka.TopicsConfig) (kafka.Connection, kafka.TopicsState, error) {
-	connection, err := flags.Connection()
-	if err != nil {
-		return connection, kafka.TopicsState{}, err
-	}
-	cl, err := connection.Client(ctx)
-	if err != nil {
-		return connection, kafka.TopicsState{}, err
-	}
-	defer cl.Close()
-	topics, err := kafka.EnsureTopics(ctx, cl, cfg)
-	return connection, topics, err
-}
-
 // partitionsOf are those in which something is known of a user, and the one that our producers choose.
 func partitionsOf(ctx context.Context, c kafka.Connection, topics kafka.TopicsState, user string) ([]int32, error) {
 	partitions := []int32{stream.PartitionOf(topics, user)}
