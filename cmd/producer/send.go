@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -118,15 +117,11 @@ func (d *dispatch) line(ctx context.Context, place string, line []byte, cut bool
 	if cut {
 		return &campaign.Rejection{Reason: campaign.ReasonTooLarge, Detail: fmt.Sprintf("the line is longer than %d bytes", campaign.DefaultEventBytes)}
 	}
-	var event struct {
-		Subject string `json:"subject"`
-	}
-	if json.Unmarshal(line, &event) != nil {
-		event.Subject = "unknown" // the decoder tells what is wrong with the line
-	} else if event.Subject == "" {
+	user := d.decoder.Subject(line)
+	if user == "" {
 		return &campaign.Rejection{Reason: campaign.ReasonNoKey, Detail: "the event has no `subject`: it must be the user's id"}
 	}
-	record := &kgo.Record{Topic: d.topic, Key: []byte(event.Subject), Value: append([]byte(nil), line...)}
+	record := &kgo.Record{Topic: d.topic, Key: []byte(user), Value: append([]byte(nil), line...)}
 	if rejection := d.decoder.Decode(&campaign.Record{Key: record.Key, Value: record.Value, Clock: time.Now().UnixMilli()}, &campaign.Event{}); rejection != nil {
 		return rejection
 	}

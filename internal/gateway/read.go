@@ -74,18 +74,14 @@ func (rd *reader) batch(body []byte, key *Key) ([]item, *Problem) {
 
 // structured reads an event that is JSON as a whole.
 func (rd *reader) structured(body []byte, key *Key) item {
-	var named struct {
-		Subject string `json:"subject"`
-	}
-	// What else may be wrong is told by the decoder, which knows the place; without a user it can't be asked.
-	if err := json.Unmarshal(body, &named); err == nil && named.Subject == "" {
+	decoder := campaign.Decoder{MaxBytes: rd.maxEvent}
+	value := bytes.TrimSpace(body)
+	user := decoder.Subject(value)
+	if user == "" {
 		return item{problem: noUser()}
 	}
-	if named.Subject == "" {
-		named.Subject = "unknown"
-	}
-	return rd.decode(Event{
-		User: named.Subject, Value: bytes.TrimSpace(body),
+	return rd.decode(&decoder, Event{
+		User: user, Value: value,
 		Headers: []campaign.Header{{Key: "content-type", Value: []byte(structuredType)}},
 	}, key)
 }
@@ -117,7 +113,7 @@ func (rd *reader) binary(header http.Header, body []byte, key *Key) item {
 	if e.User == "" {
 		return item{id: header.Get("ce-id"), problem: noUser()}
 	}
-	return rd.decode(e, key)
+	return rd.decode(&campaign.Decoder{MaxBytes: rd.maxEvent}, e, key)
 }
 
 func noUser() *Problem {
@@ -125,9 +121,8 @@ func noUser() *Problem {
 }
 
 // decode reads an event as a processor will read it, and holds it against what its sender may do.
-func (rd *reader) decode(e Event, key *Key) item {
+func (rd *reader) decode(decoder *campaign.Decoder, e Event, key *Key) item {
 	var ev campaign.Event
-	decoder := campaign.Decoder{MaxBytes: rd.maxEvent}
 	now := rd.now()
 	if why := decoder.Decode(&campaign.Record{Key: []byte(e.User), Value: e.Value, Headers: e.Headers, Clock: now.UnixMilli()}, &ev); why != nil {
 		return item{problem: rejected(why)}

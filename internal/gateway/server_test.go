@@ -215,6 +215,7 @@ func TestProblemsNameTheFieldAndTheRule(t *testing.T) {
 		want               string
 	}{
 		{"no user", `{"specversion":"1.0","id":"1","source":"/a","type":"t","time":"2026-03-01T10:00:00Z"}`, structured, 400, `no_key subject E1 "subject" is missing`},
+		{"no user: names of attributes are lower case", strings.Replace(eventOf("ann", "1"), "subject", "Subject", 1), structured, 400, `no_key subject E1 "subject" is missing`},
 		{"an empty user", eventOf("", "1"), structured, 400, `no_key subject E1 "subject" is missing`},
 		{"a user's id that is too long", eventOf(strings.Repeat("u", 513), "1"), structured, 400, "key_too_long subject E1 the key has 513 bytes"},
 		{"no JSON", `{"specversion`, structured, 400, "not_json  E1 "},

@@ -86,6 +86,25 @@ func (d *Decoder) most() int {
 	return d.MaxBytes
 }
 
+// anybody stands for the user of a value that Decode rejects whatever the key is.
+const anybody = "unknown"
+
+// Subject is the user of an event in the structured mode, for a producer: the record needs a key before Decode can be asked. It is empty where the
+// event names nobody. Of a value that is no CloudEvent it is some user, so that Decode says what is wrong with it.
+func (d *Decoder) Subject(value []byte) string {
+	if len(value) > d.most() || d.document.parse(value) != nil || d.document.root().Kind() != Object {
+		return anybody
+	}
+	switch subject := d.document.root().Get("subject"); subject.Kind() {
+	case String:
+		return strings.Clone(subject.Text())
+	case Absent, Null:
+		return ""
+	case Bool, Number, Array, Object:
+	}
+	return anybody
+}
+
 // Decode reads a record into ev. A rejection says what is wrong with it.
 func (d *Decoder) Decode(rec *Record, ev *Event) *Rejection {
 	*ev = Event{}

@@ -90,6 +90,38 @@ func TestE1BothModes(t *testing.T) {
 	f(`{"n":3}`, binary("application/vnd.acme+json; v=1")...)
 }
 
+func TestE1TheSubjectIsTheKeyThatAProducerNeeds(t *testing.T) {
+	d := Decoder{MaxBytes: 200}
+	event := func(subject string) string {
+		return `{"specversion":"1.0","id":"1","source":"/app","type":"hit","time":"2026-03-01T09:30:00Z"` + subject + `}`
+	}
+	for _, c := range []struct {
+		value, want string
+		rejected    Reason // by Decode, under this key
+	}{
+		{event(`,"subject":"ann"`), "ann", ""},
+		{event(`,"subject":"\u00e4nn"`), "änn", ""},
+		{event(`,"subject":"ann","Subject":"bob"`), "ann", ""},
+		{event(``), "", ReasonNoKey},
+		{event(`,"subject":null`), "", ReasonNoKey},
+		{event(`,"subject":""`), "", ReasonNoKey},
+		{event(`,"Subject":"ann"`), "", ReasonNoKey},
+		{event(`,"subject":7`), anybody, ReasonNotACloudEvent},
+		{event(`,"subject":"ann`), anybody, ReasonNotJSON},
+		{`["ann"]`, anybody, ReasonNotACloudEvent},
+		{event(`,"subject":"ann","data":"` + strings.Repeat("x", 200) + `"`), anybody, ReasonTooLarge},
+	} {
+		user := d.Subject([]byte(c.value))
+		rejection := d.Decode(&Record{Key: []byte(user), Value: []byte(c.value)}, &Event{})
+		if rejection == nil {
+			rejection = &Rejection{}
+		}
+		if user != c.want || rejection.Reason != c.rejected {
+			t.Errorf("the subject of %s is %q (%s), wanted %q (%s)", c.value, user, rejection.Reason, c.want, c.rejected)
+		}
+	}
+}
+
 func TestDecodingAllocatesNothing(t *testing.T) {
 	rec := &Record{Key: []byte("ann"), Value: []byte(`{"specversion":"1.0","id":"e1","source":"/app","type":"hit","time":"2026-03-01T09:30:00Z","data":{"n":3,"s":"a\nb"}}`)}
 	var d Decoder
