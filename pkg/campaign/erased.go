@@ -187,13 +187,9 @@ func (x *Erased) Restore(name string, value []byte) error {
 }
 
 func (x *Erased) restore(name string, value []byte) error {
-	var d document
-	if err := d.parse(value); err != nil {
+	v, err := readStored(value)
+	if err != nil {
 		return err
-	}
-	v := d.root()
-	if form, ok := wholeOf(v.Get("form")); !ok || form != storedForm {
-		return errors.New("it was written by a newer version of this program: run that version")
 	}
 	if name == storedSalt {
 		salt, err := hex.DecodeString(v.Get("salt").Text())

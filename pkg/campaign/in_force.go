@@ -351,6 +351,21 @@ func (f *InForce) Stored() []Stored {
 // storedForm is the form of stored values. Every later version reads this one.
 const storedForm = 1
 
+// errNewer is told of what this version can't know.
+var errNewer = errors.New("it was written by a newer version of this program: run that version")
+
+// readStored reads a stored value of the form that this version knows.
+func readStored(value []byte) (Value, error) {
+	var d document
+	if err := d.parse(value); err != nil {
+		return Value{}, err
+	}
+	if form, ok := wholeOf(d.root().Get("form")); !ok || form != storedForm {
+		return Value{}, errNewer
+	}
+	return d.root(), nil
+}
+
 func (f *InForce) stored(id string) Stored {
 	t := f.told[id]
 	v := appendMember([]byte{'{'}, "form", storedForm)
@@ -404,13 +419,9 @@ func (f *InForce) Restore(name string, value []byte) error {
 }
 
 func (f *InForce) restore(name string, value []byte) error {
-	var d document
-	if err := d.parse(value); err != nil {
+	v, err := readStored(value)
+	if err != nil {
 		return err
-	}
-	v := d.root()
-	if form, ok := wholeOf(v.Get("form")); !ok || form != storedForm {
-		return errors.New("it was written by a newer version of this program: run that version")
 	}
 	if id, ok := strings.CutPrefix(name, storedBudget); ok {
 		return f.budgets.restoreBudget(id, v)
@@ -425,7 +436,7 @@ func (f *InForce) restore(name string, value []byte) error {
 	id, ok := strings.CutPrefix(name, storedCampaign)
 	if !ok {
 		if name != storedRaises {
-			return errors.New("it was written by a newer version of this program: run that version")
+			return errNewer
 		}
 		f.raises = list
 		return nil
