@@ -34,6 +34,21 @@ func brokerInMemory(t *testing.T, more ...kfake.Opt) (*kfake.Cluster, []kgo.Opt)
 	return cluster, slices.Clip([]kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(virtual.DialContext), kgo.DisableClientMetrics()})
 }
 
+// brokerWithCompacted has a topic, compacted, whose policy says so.
+func brokerWithCompacted(t *testing.T) (*kfake.Cluster, []kgo.Opt, *kadm.Client) {
+	t.Helper()
+	cluster, options := brokerInMemory(t)
+	admin, err := kadm.NewOptClient(options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(admin.Close)
+	if _, err := admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": new("compact")}, "compacted"); err != nil {
+		t.Fatal(err)
+	}
+	return cluster, options, admin
+}
+
 // A defect of the broker in memory: a static member that is replaced while it waits for SyncGroup is taken off the count of those that wait for
 // JoinGroup, where it never was. The next rebalance waits for one more than there are, until its timeout; and each JoinGroup sets that timeout
 // anew, so that members who give up and ask again within it wait for ever. The world helps (see unstick). When this test fails the defect is
@@ -97,15 +112,7 @@ func TestTheBrokerMiscountsAReplacedMember(t *testing.T) {
 // one. So the world compacts only where nothing is open and nothing was aborted (see compact).
 func TestTheBrokerHidesWhatFollowsACompactedAbort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cluster, options := brokerInMemory(t)
-		admin, err := kadm.NewOptClient(options...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer admin.Close()
-		if _, err := admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": new("compact")}, "compacted"); err != nil {
-			t.Fatal(err)
-		}
+		cluster, options, _ := brokerWithCompacted(t)
 		transactor := func(id string) func(string, kgo.TransactionEndTry) {
 			producer, err := kgo.NewClient(append(options, kgo.TransactionalID(id))...)
 			if err != nil {
@@ -185,15 +192,7 @@ func TestTheClientKeepsThePartitionsOfAForgottenMember(t *testing.T) {
 // have it, where Kafka gives the next record that there is. A store whose position lies there is rebuilt, which is right and takes longer.
 func TestTheBrokerMovesTheBeginningOfACompactedLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cluster, options := brokerInMemory(t)
-		admin, err := kadm.NewOptClient(options...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer admin.Close()
-		if _, err := admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": new("compact")}, "compacted"); err != nil {
-			t.Fatal(err)
-		}
+		cluster, options, admin := brokerWithCompacted(t)
 		producer, err := kgo.NewClient(append(options, kgo.DefaultProduceTopic("compacted"))...)
 		if err != nil {
 			t.Fatal(err)
