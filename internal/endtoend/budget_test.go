@@ -1,7 +1,6 @@
 package endtoend
 
 import (
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,12 +33,7 @@ func TestABudgetHoldsWhateverIsKilled(t *testing.T) {
 		events = 30_000 // after as many every user has achieved it
 		kills  = 10
 	)
-	drawn := *seed
-	if drawn == 0 {
-		drawn = rand.Uint64()
-	}
-	t.Logf("go test ./internal/endtoend -seed %d draws the same moments", drawn)
-	random := rand.New(rand.NewPCG(drawn, 17))
+	random := moments(t, 17)
 
 	in := newInstallationOf(t, kafkatest.Shared(t), "budget", 8)
 	dir := t.TempDir()

@@ -90,10 +90,7 @@ func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
-	drawn := *seed
-	if drawn == 0 {
-		drawn = rand.Uint64()
-	}
+	drawn := drawSeed()
 	t.Logf("make chaos SEED=%d draws the same faults", drawn)
 	c := newChaos(t, drawn)
 	observer, err := c.Observe()

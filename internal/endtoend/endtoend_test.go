@@ -22,6 +22,22 @@ var seed = flag.Uint64("seed", 0, "of the moments at which processes are killed;
 
 const campaignsDir = "../../deploy/campaigns"
 
+// drawSeed is the seed that was asked for, or one that nobody chose.
+func drawSeed() uint64 {
+	if *seed != 0 {
+		return *seed
+	}
+	return rand.Uint64()
+}
+
+// moments draws what a test leaves to chance, and tells how to have the same again. Each test has a stream of its own.
+func moments(t *testing.T, stream uint64) *rand.Rand {
+	t.Helper()
+	drawn := drawSeed()
+	t.Logf("go test ./internal/endtoend -seed %d draws the same moments", drawn)
+	return rand.New(rand.NewPCG(drawn, stream))
+}
+
 // installations counts them: each has topics and a group of its own.
 var installations int
 
@@ -162,12 +178,7 @@ func TestExactlyOnceWhateverIsKilled(t *testing.T) {
 		users  = 20_000
 		kills  = 14
 	)
-	drawn := *seed
-	if drawn == 0 {
-		drawn = rand.Uint64()
-	}
-	t.Logf("go test ./internal/endtoend -seed %d draws the same moments", drawn)
-	random := rand.New(rand.NewPCG(drawn, 0))
+	random := moments(t, 0)
 
 	in := newInstallation(t, "killed")
 	in.publish(campaignsDir)

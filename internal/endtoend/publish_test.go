@@ -3,7 +3,6 @@ package endtoend
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,12 +30,7 @@ func TestVersionsChangeAtOneOffset(t *testing.T) {
 		t.Skip("needs Apache Kafka")
 	}
 	const versions = 4
-	drawn := *seed
-	if drawn == 0 {
-		drawn = rand.Uint64()
-	}
-	t.Logf("go test ./internal/endtoend -seed %d draws the same moments", drawn)
-	random := rand.New(rand.NewPCG(drawn, 1))
+	random := moments(t, 1)
 	soon := func() { time.Sleep(time.Duration(200+random.IntN(1500)) * time.Millisecond) }
 
 	in := newInstallation(t, "versions")
