@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stampede-rewards/stampede/internal/disk"
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
@@ -65,12 +66,12 @@ func (r *report) Run(ctx context.Context) error {
 		return partner.WriteCSV(os.Stdout, rows)
 	}
 	if r.CSV != "" {
-		if err := partner.WriteFile(r.CSV, func(w io.Writer) error { return partner.WriteCSV(w, rows) }); err != nil {
+		if err := disk.WriteFile(r.CSV, func(w io.Writer) error { return partner.WriteCSV(w, rows) }); err != nil {
 			return err
 		}
 	}
 	if r.Parquet != "" {
-		return partner.WriteFile(r.Parquet, func(w io.Writer) error { return partner.WriteParquet(w, rows) })
+		return disk.WriteFile(r.Parquet, func(w io.Writer) error { return partner.WriteParquet(w, rows) })
 	}
 	return nil
 }

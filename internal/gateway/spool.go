@@ -17,8 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
+	"github.com/stampede-rewards/stampede/internal/disk"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
@@ -46,7 +46,7 @@ type Spool struct {
 	most    int64
 	segment int64 // bytes from which on a new file is begun
 	log     *slog.Logger
-	lock    *os.File
+	unlock  func() error
 	queue   chan waiting
 	ending  chan struct{}
 	done    chan struct{}
@@ -89,14 +89,13 @@ func OpenSpool(dir string, most int64, log *slog.Logger) (*Spool, error) {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	var err error
-	if s.lock, err = os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+	if s.unlock, err = disk.Lock(filepath.Join(dir, lockName)); errors.Is(err, disk.ErrInUse) {
+		return nil, fmt.Errorf("spool %s is %w: give each gateway a directory of its own", dir, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor is an int
-		return nil, errors.Join(fmt.Errorf("spool %s is in use by another process: give each gateway a directory of its own (%w)", dir, err), s.lock.Close())
-	}
 	if err := s.recover(); err != nil {
-		return nil, errors.Join(err, s.lock.Close())
+		return nil, errors.Join(err, s.unlock())
 	}
 	go s.write()
 	return s, nil
@@ -315,7 +314,7 @@ func (s *Spool) room() error {
 	if err != nil {
 		return err
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := disk.SyncDir(s.dir); err != nil {
 		return errors.Join(err, file.Close())
 	}
 	s.file = file
@@ -325,14 +324,6 @@ func (s *Spool) room() error {
 		s.segments = append(s.segments, segment{first: next})
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Ready says why nothing can be written.
@@ -394,7 +385,7 @@ func (s *Spool) Close() error {
 	if s.file != nil {
 		err = s.file.Close()
 	}
-	return errors.Join(err, s.lock.Close())
+	return errors.Join(err, s.unlock())
 }
 
 // cursor reads the records that are on the disk, from a number on.

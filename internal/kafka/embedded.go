@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/stampede-rewards/stampede/internal/disk"
 )
 
 // EmbeddedConfig says where an embedded broker keeps its data and listens.
@@ -22,7 +24,7 @@ type EmbeddedConfig struct {
 // what producers say. Use Apache Kafka for anything that counts.
 type Embedded struct {
 	cluster *kfake.Cluster
-	lock    *os.File
+	unlock  func() error
 }
 
 // ErrEmbeddedInUse means that another process runs a broker on the directory.
@@ -30,14 +32,20 @@ var ErrEmbeddedInUse = errors.New("another process runs an embedded broker on th
 
 // StartEmbedded starts a broker.
 func StartEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
-	e := &Embedded{}
+	e := &Embedded{unlock: func() error { return nil }}
 	options := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.BrokerConfigs(map[string]string{"default.replication.factor": "1"}),
 	}
 	if cfg.Dir != "" {
-		var err error
-		if e.lock, err = lockDir(cfg.Dir); err != nil {
+		err := os.MkdirAll(cfg.Dir, 0o755)
+		if err == nil {
+			e.unlock, err = disk.Lock(filepath.Join(cfg.Dir, "LOCK"))
+		}
+		if errors.Is(err, disk.ErrInUse) {
+			err = ErrEmbeddedInUse
+		}
+		if err != nil {
 			return nil, fmt.Errorf("embedded broker in %s: %w", cfg.Dir, err)
 		}
 		options = append(options, kfake.DataDir(filepath.Join(cfg.Dir, "log")))
@@ -63,29 +71,4 @@ func (e *Embedded) Cluster() *kfake.Cluster { return e.cluster }
 func (e *Embedded) Close() error {
 	e.cluster.Close()
 	return e.unlock()
-}
-
-// lockDir takes the directory for this process. The kernel gives it back however the process ends.
-func lockDir(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor is an int
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = ErrEmbeddedInUse
-		}
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
-func (e *Embedded) unlock() error {
-	if e.lock == nil {
-		return nil
-	}
-	return e.lock.Close()
 }

@@ -13,13 +13,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/stampede-rewards/stampede/internal/disk"
 	"github.com/stampede-rewards/stampede/internal/kafka"
 )
 
@@ -48,9 +48,6 @@ type ArchiveRow struct {
 	Date      int32   `parquet:"date,date"` // days since 1970-01-01
 	Others    []Other `parquet:"other_pseudonyms,list"`
 }
-
-// unfinished ends the name of a file that is being written.
-const unfinished = ".tmp"
 
 func (a Archive) withDefaults() Archive {
 	if a.FileRows == 0 {
@@ -196,7 +193,7 @@ func (w *archiving) add(r *kgo.Record) error {
 func (w *archiving) write() error {
 	for n, s := range w.waiting {
 		name := fmt.Sprintf("%s-%d-%d-%d.parquet", w.Topic, n, s.first, s.last)
-		if err := WriteFile(filepath.Join(w.Dir, name), func(to io.Writer) error {
+		if err := disk.WriteFile(filepath.Join(w.Dir, name), func(to io.Writer) error {
 			return parquet.Write(to, s.rows, parquet.Compression(&parquet.Zstd))
 		}); err != nil {
 			return err
@@ -208,25 +205,6 @@ func (w *archiving) write() error {
 	return nil
 }
 
-// WriteFile writes a file under another name, and gives it its own when it is whole and on the disk.
-func WriteFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.Create(path + unfinished)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
-
 // positions are told by the names of the files. What a crash left unfinished is removed.
 func (w *archiving) positions() (map[int32]int64, error) {
 	entries, err := os.ReadDir(w.Dir)
@@ -236,7 +214,7 @@ func (w *archiving) positions() (map[int32]int64, error) {
 	form := regexp.MustCompile(`^` + regexp.QuoteMeta(w.Topic) + `-(\d{1,9})-(\d{1,18})-(\d{1,18})\.parquet$`)
 	files := map[int32][][2]int64{}
 	for _, e := range entries {
-		name, isUnfinished := strings.CutSuffix(e.Name(), unfinished)
+		name, isUnfinished := strings.CutSuffix(e.Name(), disk.Unfinished)
 		match := form.FindStringSubmatch(name)
 		switch {
 		case match == nil:
@@ -268,17 +246,13 @@ func (w *archiving) positions() (map[int32]int64, error) {
 	return next, nil
 }
 
-// lock takes the directory for this process. The kernel gives it back however the process ends.
+// lock takes the directory for this process.
 func (w *archiving) lock() (unlock func() error, err error) {
 	if err := os.MkdirAll(w.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(w.Dir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
+	if unlock, err = disk.Lock(filepath.Join(w.Dir, "LOCK")); errors.Is(err, disk.ErrInUse) {
+		err = fmt.Errorf("%s is %w: stop it, or use a directory of its own", w.Dir, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor is an int
-		return nil, errors.Join(fmt.Errorf("%s is in use by another process: stop it, or use a directory of its own (%w)", w.Dir, err), f.Close())
-	}
-	return f.Close, nil
+	return unlock, err
 }
