@@ -214,11 +214,11 @@ func TestEveryQueryHasData(t *testing.T) {
 	if out, err := exec.Command(processor, "publish", campaigns, brokers).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	metrics, gateway, admin := freeAddress(t), freeAddress(t), freeAddress(t)
-	in.start(processor, "run", brokers, "--state", filepath.Join(in.dir, "state"), "--listen", metrics)
+	listen, gateway, admin := freeAddress(t), freeAddress(t), freeAddress(t)
+	in.start(processor, "run", brokers, "--state", filepath.Join(in.dir, "state"), "--listen", listen)
 	in.start(producer, "serve", brokers, "--spool", filepath.Join(in.dir, "spool"), "--listen", gateway, "--admin-listen", admin)
 	in.start(producer, "generate", brokers, "--rate", "300", "--users", "200", "--odd")
-	config := fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs:\n  - {job_name: stampede-processor, static_configs: [{targets: [%q]}]}\n  - {job_name: stampede-gateway, static_configs: [{targets: [%q]}]}\n", metrics, admin)
+	config := fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs:\n  - {job_name: stampede-processor, static_configs: [{targets: [%q]}]}\n  - {job_name: stampede-gateway, static_configs: [{targets: [%q]}]}\n", listen, admin)
 	if err := os.WriteFile(filepath.Join(in.dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestEveryQueryHasData(t *testing.T) {
 	}
 }
 
-// queries are those of the dashboards, and the metrics of the alerts.
+// queries are those of the dashboards, and the metrics of the dashboards and the alerts.
 func (in *installation) queries() map[string][]string {
 	in.t.Helper()
 	all := map[string][]string{}
@@ -277,15 +277,20 @@ func (in *installation) queries() map[string][]string {
 			for _, target := range p.Targets {
 				query := strings.NewReplacer("$__rate_interval", "1m", "$campaign", ".*", "$instance", ".*").Replace(target.Expr)
 				where := file + ": " + p.Title
-				all[where] = append(all[where], query)
+				// And what the query asks for, each by itself: "or" has data when the other side has.
+				all[where] = append(append(all[where], query), metrics(query)...)
 			}
 		}
 	}
-	metric := regexp.MustCompile(`\bstampede_\w+`)
 	for _, r := range rules(in.t) {
-		names := metric.FindAllString(r.Expr, -1)
-		slices.Sort(names)
-		all[r.Alert] = slices.Compact(names)
+		all[r.Alert] = metrics(r.Expr)
 	}
 	return all
+}
+
+// metrics are those that a query names.
+func metrics(query string) []string {
+	names := regexp.MustCompile(`\bstampede_\w+`).FindAllString(query, -1)
+	slices.Sort(names)
+	return slices.Compact(names)
 }
