@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/stampede-rewards/stampede/internal/command"
 	"github.com/stampede-rewards/stampede/internal/stream"
 )
 
@@ -68,17 +69,8 @@ func (s *server) address() string { return s.listener.Addr().String() }
 
 // run answers until ctx ends.
 func (s *server) run(ctx context.Context) error {
-	failed := make(chan error, 1)
-	go func() { failed <- s.http.Serve(s.listener) }()
-	select {
-	case err := <-failed:
+	if err := command.Serve(ctx, &s.http, s.listener, closeTimeout); err != nil {
 		return fmt.Errorf("serve metrics: %w", err)
-	case <-ctx.Done():
-	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	if err := s.http.Shutdown(closing); err != nil {
-		return s.http.Close() // a client that reads slowly is cut off
 	}
 	return nil
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
+
+	"github.com/stampede-rewards/stampede/internal/command"
 )
 
 // Config is what a client of the gateway may cost. Zero values are the defaults.
@@ -134,17 +136,8 @@ func Serve(ctx context.Context, handler http.Handler, listener net.Listener) err
 }
 
 func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
+	if err := command.Serve(ctx, server, listener, closeTimeout); err != nil {
 		return fmt.Errorf("serve %s: %w", listener.Addr(), err)
-	case <-ctx.Done():
-	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	if err := server.Shutdown(closing); err != nil {
-		return server.Close() // a client that is slow is cut off
 	}
 	return nil
 }
