@@ -19,7 +19,7 @@ import (
 //	2  `share`, and budgets
 const Language = 2
 
-// firstLanguage is what a campaign is written in that uses nothing of a later one; so that nothing changes for it, the log says that one.
+// The log says of a campaign the first language that has all it uses, so that nothing changes for one that uses nothing new.
 const (
 	firstLanguage  = 1
 	secondLanguage = 2
