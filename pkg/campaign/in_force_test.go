@@ -291,3 +291,31 @@ func TestManyRaisesAreBounded(t *testing.T) {
 		t.Errorf("%d raises are kept", len(rs))
 	}
 }
+
+// Who reads what a later version has stored would go on with half of it, and issue other rewards than that version does.
+func TestWhatALaterVersionStoredIsNotRead(t *testing.T) {
+	l := newLog(t).at("2026-03-01T00:00:00Z")
+	l.want("a publish", l.publish(1, ""), Reason(""))
+	for name, value := range map[string]string{
+		storedCampaign + "c": string(l.stored[storedCampaign+"c"]),
+		storedRaises:         `{"form":1,"raises":[]}`,
+		storedBudget + "c":   `{"form":1,"budget":{"id":"c","rewards":3,"reopen_ms":0},"home":3,"next":1}`,
+		"\xffunheard of":     `{"form":1,"raises":[]}`,
+		storedSalt:           `{"form":1,"salt":"` + strings.Repeat("ab", 32) + `"}`,
+		storedErased + strings.Repeat("ab", len(erasedHash{})): `{"form":1,"at":1}`,
+	} {
+		restore := NewInForce().Restore
+		if IsErased(name) {
+			restore = NewErased().Restore
+		}
+		if err := restore(name, []byte(value)); (err != nil) != (name == "\xffunheard of") {
+			t.Errorf("%q of this version: %v", name, err)
+		}
+		for _, form := range []string{`"form":2`, `"from":1`} {
+			later := strings.Replace(value, `"form":1`, form, 1)
+			if err := restore(name, []byte(later)); !errors.Is(err, errNewer) {
+				t.Errorf("%q with %s: %v", name, form, err)
+			}
+		}
+	}
+}
