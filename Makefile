@@ -31,6 +31,7 @@ $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
 
 race: ## all tests but the long ones, with the race detector; a real Kafka included
 	go test -race $$(go list ./... | grep -v /internal/endtoend)
+	go test -tags synctests -skip '^(TestSimulation|TestMutants)$$' ./internal/sim
 
 endtoend: ## what the race detector is too slow for or in the way of: processes killed on a real Kafka, 2 minutes of chaos, allocations counted
 	go test -run Allocate ./pkg/...

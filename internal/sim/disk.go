@@ -91,15 +91,23 @@ func (d *disk) room(op diskOp) error {
 	return nil
 }
 
-// wait waits for what the disk has taken since the last request.
+// wait waits for what the disk has taken since the last request. What is not written when it is quick again costs nothing more: a store that is
+// opened writes more than a slow disk takes in the time that it is slow.
 func (d *disk) wait() {
 	d.mu.Lock()
-	owed := d.owed
+	written := time.Now().Add(d.owed)
 	d.owed = 0
 	d.mu.Unlock()
-	if owed > 0 {
+	for {
+		d.mu.Lock()
+		slow := d.slow
+		d.mu.Unlock()
+		left := min(time.Until(written), time.Until(slow))
+		if left <= 0 {
+			return
+		}
 		d.life.world.cover(slowWrites)
-		time.Sleep(owed)
+		time.Sleep(min(left, healLook))
 	}
 }
 
