@@ -19,6 +19,8 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
+
+	"github.com/stampede-rewards/stampede/internal/spelling"
 )
 
 const (
@@ -431,7 +433,7 @@ func explainCEL(message string, call bool) string {
 	if name, ok := strings.CutPrefix(message, "undefined field '"); ok {
 		name, _, _ = strings.Cut(name, "'")
 		fields := slices.Sorted(maps.Keys(eventFields))
-		if near := nearest(name, fields); near != "" {
+		if near := spelling.Nearest(name, fields); near != "" {
 			return message + suggest(near)
 		}
 		return message + ": an event has " + strings.Join(fields, ", ") + "; what it tells is below event.data"
@@ -443,7 +445,7 @@ func explainCEL(message string, call bool) string {
 		case call:
 			return fmt.Sprintf("there is no function `%s`%s", shown(name), suggestOf(name, functionNames()))
 		}
-		near := nearest(name, []string{"event", "user"})
+		near := spelling.Nearest(name, []string{"event", "user"})
 		if near == "" {
 			return fmt.Sprintf("`%s` is not known: put a text in quotes; a field is one of `event` or `user`, for example user.plan", shown(name))
 		}
@@ -516,7 +518,7 @@ func functionNames() []string {
 
 // suggestOf suggests the near one of some words, or lists them.
 func suggestOf(word string, words []string) string {
-	if near := nearest(word, words); near != "" || len(words) == 0 {
+	if near := spelling.Nearest(word, words); near != "" || len(words) == 0 {
 		return suggest(near)
 	}
 	return ": known are " + someOf(words)

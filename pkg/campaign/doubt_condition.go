@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/stampede-rewards/stampede/internal/spelling"
 )
 
 // Conditions that never hold, or always do, are found by trying them: a comparison with a number can only change at that number, so it is
@@ -142,9 +144,9 @@ func doubtWord(field string, l operand, ordered bool, types []string) string {
 			return fmt.Sprintf("`event.date` is never `%s`: write a date such as 2026-03-01", shown(l.s))
 		}
 	case field == "event.type" && !ordered && len(types) > 0 && !slices.Contains(types, l.s):
-		return fmt.Sprintf("`event.type` is never `%s` here: what counts is %s%s", shown(l.s), someOf(different(types)), suggest(nearest(l.s, types)))
+		return fmt.Sprintf("`event.type` is never `%s` here: what counts is %s%s", shown(l.s), someOf(different(types)), suggest(spelling.Nearest(l.s, types)))
 	case field == "user.timezone" && !ordered && loadZone(l.s) == nil:
-		return fmt.Sprintf("`%s` is no time zone of the IANA database: write for example America/New_York%s", shown(l.s), suggest(nearest(l.s, zoneNames())))
+		return fmt.Sprintf("`%s` is no time zone of the IANA database: write for example America/New_York%s", shown(l.s), suggest(spelling.Nearest(l.s, zoneNames())))
 	}
 	return ""
 }

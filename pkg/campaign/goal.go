@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/stampede-rewards/stampede/internal/spelling"
 )
 
 // goal is what a user has to achieve, compiled from a campaign file. It holds parameters only: a user's state is a progress.
@@ -238,7 +240,7 @@ func (g *goalReader) read(r *reader, n ast.Node) part {
 	default:
 		hint := ""
 		for _, key := range keys {
-			if near := nearest(key, kindNames()); near != "" && hint == "" {
+			if near := spelling.Nearest(key, kindNames()); near != "" && hint == "" {
 				hint = suggest(near)
 			}
 		}

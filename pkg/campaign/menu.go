@@ -16,6 +16,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/stampede-rewards/stampede/internal/spelling"
 )
 
 // A campaign with `parameters` is a dish on a menu: it is in force for the sponsors whose files order it (L3).
@@ -524,7 +526,7 @@ func (l *loading) dishNamed(r *reader, item *orderItem) *dish {
 		return nil
 	}
 	known := slices.Sorted(maps.Keys(l.menu))
-	hint := suggest(nearest(item.use, known))
+	hint := suggest(spelling.Nearest(item.use, known))
 	if hint == "" && len(known) > 0 {
 		hint = ": the menu has " + someOf(known)
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/stampede-rewards/stampede/internal/spelling"
 )
 
 // Scenario is a test that an author writes: what some users do, and which rewards and outcomes that must give.
@@ -206,7 +208,7 @@ func zoneField(to **zone) func(*reader, ast.Node) {
 			return
 		}
 		r.wrong(n, "%s is no time zone of the IANA database (%s): write for example America/New_York, Europe/Berlin or UTC%s",
-			describe(n), ZoneVersion, suggest(nearest(s, zoneNames())))
+			describe(n), ZoneVersion, suggest(spelling.Nearest(s, zoneNames())))
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/stampede-rewards/stampede/internal/spelling"
 )
 
 // What one file can be. The parser recurses, and its time and memory grow with the square of some of these: a file that passes a bound
@@ -29,7 +31,7 @@ const (
 	maxKeys = 1000
 	// maxPathBytes bounds what the parser keeps besides the text: for each word the keys around it.
 	maxPathBytes = 16 << 20
-	// maxShown bounds what is quoted of a file in a mistake, and what a near word is looked for.
+	// maxShown bounds what is quoted of a file in a mistake.
 	maxShown = 60
 	// maxMessage bounds a mistake's text.
 	maxMessage = 2000
@@ -366,7 +368,7 @@ func (r *reader) unknownKey(at ast.Node, what, key string, fields []field) {
 	for i, f := range fields {
 		known[i] = f.key
 	}
-	if near := nearest(key, known); near != "" {
+	if near := spelling.Nearest(key, known); near != "" {
 		r.wrong(at, "%s has no key `%s`: did you mean `%s`?", what, shown(key), near)
 		return
 	}
@@ -607,7 +609,7 @@ func oneOf(to *string, words ...string) func(*reader, ast.Node) {
 			*to = s
 			return
 		}
-		if near := nearest(s, words); near != "" {
+		if near := spelling.Nearest(s, words); near != "" {
 			r.wrong(n, "%s is not known here: did you mean `%s`?", describe(n), near)
 			return
 		}
