@@ -25,7 +25,7 @@ type SecurityFlags struct {
 
 	SASL             string `env:"STAMPEDE_KAFKA_SASL" name:"kafka-sasl" enum:"none,plain,scram-sha-256,scram-sha-512,oauthbearer" default:"none" help:"How to log in: ${enum} (${default})."`
 	SASLUser         string `env:"STAMPEDE_KAFKA_SASL_USER" name:"kafka-sasl-user" placeholder:"NAME" help:"Who logs in, by plain or scram."`
-	SASLPassword     string `env:"STAMPEDE_KAFKA_SASL_PASSWORD" name:"kafka-sasl-password" placeholder:"SECRET" help:"The password. In the environment, or better in a file: a command line can be seen by others."`
+	SASLPassword     string `env:"STAMPEDE_KAFKA_SASL_PASSWORD" name:"kafka-sasl-password" placeholder:"SECRET" secret:"" help:"The password. In the environment, or better in a file: a command line can be seen by others."`
 	SASLPasswordFile string `env:"STAMPEDE_KAFKA_SASL_PASSWORD_FILE" name:"kafka-sasl-password-file" type:"existingfile" placeholder:"FILE" help:"A file with the password. It is read at every login, so that it can be changed."`
 	SASLTokenFile    string `env:"STAMPEDE_KAFKA_SASL_TOKEN_FILE" name:"kafka-sasl-token-file" type:"existingfile" placeholder:"FILE" help:"A file with the token of oauthbearer, read at every login: whoever renews it writes it there."`
 }
@@ -93,8 +93,11 @@ func (f SecurityFlags) mechanism() (sasl.Mechanism, error) {
 	if f.SASLUser == "" {
 		errs = append(errs, fmt.Errorf("--kafka-sasl %s needs --kafka-sasl-user", f.SASL))
 	}
-	if (f.SASLPassword == "") == (f.SASLPasswordFile == "") {
+	if f.SASLPassword == "" && f.SASLPasswordFile == "" {
 		errs = append(errs, fmt.Errorf("--kafka-sasl %s needs --kafka-sasl-password-file, or STAMPEDE_KAFKA_SASL_PASSWORD in the environment", f.SASL))
+	}
+	if f.SASLPassword != "" && f.SASLPasswordFile != "" {
+		errs = append(errs, errors.New("--kafka-sasl-password and --kafka-sasl-password-file both give the password: leave one of them out"))
 	}
 	if f.SASLTokenFile != "" {
 		errs = append(errs, fmt.Errorf("--kafka-sasl %s takes no --kafka-sasl-token-file", f.SASL))

@@ -240,7 +240,7 @@ func TestSecurityThatDoesNotFitTogetherIsToldAtOnce(t *testing.T) {
 	}{
 		{"half a certificate and half a login", kafka.SecurityFlags{TLSCert: password, SASL: "plain"}, []string{"--kafka-tls-cert and --kafka-tls-key belong together", "--kafka-sasl plain needs --kafka-sasl-user", "--kafka-sasl-password-file"}},
 		{"a password and no way", kafka.SecurityFlags{SASLUser: "x", SASLPassword: "y"}, []string{"add --kafka-sasl"}},
-		{"two passwords", kafka.SecurityFlags{SASL: "plain", SASLUser: "x", SASLPassword: "y", SASLPasswordFile: password}, []string{"needs --kafka-sasl-password-file, or"}},
+		{"two passwords", kafka.SecurityFlags{SASL: "plain", SASLUser: "x", SASLPassword: "y", SASLPasswordFile: password}, []string{"both give the password: leave one of them out"}},
 		{"a token for a password", kafka.SecurityFlags{SASL: "plain", SASLUser: "x", SASLPassword: "y", SASLTokenFile: password}, []string{"takes no --kafka-sasl-token-file"}},
 		{"a password for a token", kafka.SecurityFlags{SASL: "oauthbearer", SASLUser: "x"}, []string{"takes --kafka-sasl-token-file, and no user or password"}},
 		{"an empty password", kafka.SecurityFlags{SASL: "plain", SASLUser: "x", SASLPasswordFile: empty}, []string{"empty is empty"}},
