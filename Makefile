@@ -7,7 +7,7 @@ SEEDS ?= 1500
 TIMES ?= 20
 MUTANTS ?= all
 
-.PHONY: help demo test check lint race endtoend chaos fuzz sim mutants
+.PHONY: help demo test check lint race endtoend chaos fuzz sim mutants reference
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,3 +60,7 @@ sim: ## the runtime under faults drawn from seeds, SEEDS of them (default 1500);
 
 mutants: ## programs with one line broken, each of which the simulation must catch; MUTANTS=cheap for some, or a name
 	$(SIM) -run '^TestMutants$$' -mutants "$(MUTANTS)"
+
+reference: ## write deploy/CONFIG.md, and what the programs know of each other's settings, from the declarations
+	go test ./cmd/processor ./cmd/producer -run TestTheOtherProgramKnowsOurSettings -rewrite
+	go test ./internal/command -run TestReference -rewrite

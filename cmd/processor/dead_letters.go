@@ -32,6 +32,14 @@ type letterFlags struct {
 	Until  time.Time `placeholder:"TIME" help:"Only those that arrived before this RFC 3339 time."`
 }
 
+// Validate is called by kong.
+func (f *letterFlags) Validate() error {
+	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
+		return errors.New("--since must be before --until: no dead letter is of both")
+	}
+	return nil
+}
+
 func (f *letterFlags) wants(l *stream.Letter) bool {
 	return (len(f.Reason) == 0 || slices.Contains(f.Reason, l.Reason)) && (f.User == "" || string(l.Record.Key) == f.User) &&
 		!l.Time.Before(f.Since) && (f.Until.IsZero() || l.Time.Before(f.Until))
@@ -163,10 +171,15 @@ type lettersReplay struct {
 
 // Validate is called by kong.
 func (c *lettersReplay) Validate() error {
-	if !c.All && len(c.Reason) == 0 && c.User == "" && c.Since.IsZero() && c.Until.IsZero() {
-		return errors.New("say which dead letters are to be sent again: --reason, --user, --since, --until, or --all")
+	some := len(c.Reason) > 0 || c.User != "" || !c.Since.IsZero() || !c.Until.IsZero()
+	errs := []error{c.letterFlags.Validate()}
+	if c.All && some {
+		errs = append(errs, errors.New("--all is for all dead letters, and --reason, --user, --since and --until for some: leave out one or the other"))
 	}
-	return nil
+	if !c.All && !some {
+		errs = append(errs, errors.New("say which dead letters are to be sent again: --reason, --user, --since, --until, or --all"))
+	}
+	return errors.Join(errs...)
 }
 
 // Run is called by main.

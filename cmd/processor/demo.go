@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stampede-rewards/stampede/deploy"
+	"github.com/stampede-rewards/stampede/internal/command"
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/internal/workload"
@@ -44,10 +45,14 @@ const (
 
 // Validate is called by kong.
 func (d *demo) Validate() error {
+	var errs []error
 	if d.Rate < 1 || d.Users < 1 {
-		return errors.New("--rate and --users must be at least 1")
+		errs = append(errs, errors.New("--rate and --users must be at least 1"))
 	}
-	return nil
+	if d.Listen != "" {
+		errs = append(errs, command.ListenAddress("listen", d.Listen))
+	}
+	return errors.Join(errs...)
 }
 
 // Run is called by main.

@@ -20,8 +20,8 @@ import (
 type erase struct {
 	kafka.Flags
 	User      string  `required:"" help:"The user's id, the key of the user's events."`
-	Partition []int32 `placeholder:"N" help:"The partitions of the user's events (default: those in which something is known of the user, and the one to which a producer sends by default)."`
-	Partners  string  `env:"STAMPEDE_PARTNERS" type:"existingfile" placeholder:"FILE" help:"The processors' file of partners: the report then has their topics, too, in which the user is a pseudonym (default: none)."`
+	Partition []int32 `of:"!report" placeholder:"N" help:"The partitions of the user's events (default: those in which something is known of the user, and the one to which a producer sends by default)."`
+	Partners  string  `env:"STAMPEDE_PARTNERS" of:"report" type:"existingfile" placeholder:"FILE" help:"The processors' file of partners: the report then has their topics, too, in which the user is a pseudonym (default: none)."`
 	Report    bool    `help:"Erase nothing: list what Kafka's topics still have of the user, and what there is to do about each."`
 }
 

@@ -17,10 +17,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/stream"
 )
 
 func TestMain(m *testing.M) {
@@ -176,4 +178,18 @@ func tell(ts *testscript.TestScript, _ bool, args []string) {
 	value := fmt.Appendf(nil, `{"specversion":"1.0","id":"%d","source":"/tell","type":%q,"time":%q,"data":%s}`,
 		toldEvents.Add(1), args[1], time.Now().UTC().Format(time.RFC3339Nano), args[2])
 	ts.Check(cl.ProduceSync(context.Background(), &kgo.Record{Topic: "events", Key: []byte(args[0]), Value: value}).FirstErr())
+}
+
+// Whoever says nothing of --listen answers this machine only, also where the default port is taken.
+func TestTheServerAnswersThisMachineOnly(t *testing.T) {
+	for range 2 {
+		s, err := newServer("", prometheus.NewRegistry(), func() stream.Status { return stream.Status{} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.listener.Close()
+		if host, _, err := net.SplitHostPort(s.address()); err != nil || !net.ParseIP(host).IsLoopback() {
+			t.Errorf("it listens at %s, %v", s.address(), err)
+		}
+	}
 }

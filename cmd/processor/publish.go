@@ -22,6 +22,14 @@ type publish struct {
 	WithdrawAll bool   `help:"The directory is meant to have no campaign: withdraw every one that is in force."`
 }
 
+// Validate is called by kong.
+func (p *publish) Validate() error {
+	if p.Again && p.WithdrawAll {
+		return errors.New("--again is of no use with --withdraw-all: a directory without campaigns has nothing that is told again")
+	}
+	return nil
+}
+
 // errRefused means that a dry run found what a publish would refuse; it has been told.
 var errRefused = errors.New("nothing would be published: mend what is told above")
 

@@ -19,18 +19,18 @@ type push struct {
 	kafka.BrokerFlags
 	Partner string `required:"" placeholder:"NAME" help:"The partner."`
 	Topic   string `placeholder:"NAME" help:"The partner's topic (default: outcomes.PARTNER)."`
-	Group   string `placeholder:"NAME" help:"The consumer group; pushes of one group share the work (default: push-TOPIC)."`
+	Group   string `of:"to=webhook" placeholder:"NAME" help:"The consumer group; pushes of one group share the work (default: push-TOPIC)."`
 
 	To  string `enum:"webhook,parquet" default:"webhook" help:"webhook posts to --url; parquet writes files to DIR, for an analytics store (${default})."`
 	Dir string `arg:"" optional:"" help:"Of --to parquet: where the files are. They say how far the topic has been read, so take them away only from the oldest on."`
 
-	URL           string `env:"STAMPEDE_WEBHOOK_URL" placeholder:"https://..." help:"Where batches are posted."`
-	SecretFile    string `env:"STAMPEDE_WEBHOOK_SECRET_FILE" type:"existingfile" placeholder:"FILE" help:"The secrets that sign them, as Standard Webhooks writes them (whsec_...), one a line; each signs, so that one can be rotated."`
-	WebhookSecret string `env:"STAMPEDE_WEBHOOK_SECRET" hidden:"" help:"The same, in the environment."`
-	Batch         int    `default:"100" help:"At most so many outcomes a request (${default})."`
+	URL           string `env:"STAMPEDE_WEBHOOK_URL" of:"to=webhook" placeholder:"https://..." help:"Where batches are posted."`
+	SecretFile    string `env:"STAMPEDE_WEBHOOK_SECRET_FILE" of:"to=webhook" type:"existingfile" placeholder:"FILE" help:"The secrets that sign them, as Standard Webhooks writes them (whsec_...), one a line; each signs, so that one can be rotated."`
+	WebhookSecret string `env:"STAMPEDE_WEBHOOK_SECRET" of:"to=webhook" secret:"" hidden:"" placeholder:"SECRET" help:"The secrets themselves, one a line: in the environment, or better in --secret-file."`
+	Batch         int    `default:"100" of:"to=webhook" help:"At most so many outcomes a request (${default})."`
 
-	FileRows  int           `default:"100000" help:"Of --to parquet: files are written when so many rows wait (${default})."`
-	FileEvery time.Duration `default:"1m" help:"Or when the first has waited so long (${default})."`
+	FileRows  int           `default:"100000" of:"to=parquet" help:"Of --to parquet: files are written when so many rows wait (${default})."`
+	FileEvery time.Duration `default:"1m" of:"to=parquet" help:"Or when the first has waited so long (${default})."`
 	command.Logging
 }
 

@@ -40,6 +40,9 @@ func (r *report) Validate() error {
 	if r.MinCell < 2 {
 		errs = append(errs, errors.New("--min-cell must be at least 2: a cell of one user is about that user"))
 	}
+	if r.CSV != "" && r.CSV == r.Parquet {
+		errs = append(errs, fmt.Errorf("--csv and --parquet both write %s: give each a file of its own", r.CSV))
+	}
 	return errors.Join(errs...)
 }
 

@@ -23,7 +23,7 @@ import (
 // run works on a Kafka until it is told to stop.
 type run struct {
 	kafka.Flags
-	Campaigns string `env:"STAMPEDE_CAMPAIGNS" type:"existingdir" help:"A directory of campaign files, of which new ones and higher versions are published at start. What is in force beside them stays: publish withdraws (default: none; processors work by what was published)."`
+	Campaigns string `env:"STAMPEDE_CAMPAIGNS" type:"existingdir" placeholder:"DIR" help:"A directory of campaign files, of which new ones and higher versions are published at start. What is in force beside them stays: publish withdraws (default: none; processors work by what was published)."`
 	Partners  string `env:"STAMPEDE_PARTNERS" type:"existingfile" placeholder:"FILE" help:"The partners whom campaigns can be shared with, and their keys (default: none)."`
 	State     string `env:"STAMPEDE_STATE" required:"" placeholder:"DIR" help:"The store of this process, made if it is missing. Every process has its own."`
 	Group     string `env:"STAMPEDE_GROUP" default:"stampede" placeholder:"NAME" help:"The consumer group; processes of one group share the work (${default})."`
@@ -50,8 +50,11 @@ func (r *run) Validate() error {
 	if r.Memory < 16<<20 {
 		errs = append(errs, errors.New("--memory must be at least 16MiB"))
 	}
-	if r.Partitions < 1 {
-		errs = append(errs, errors.New("--partitions must be at least 1"))
+	if r.Group == "" {
+		errs = append(errs, errors.New("--group must have a name: processes of one group share the work"))
+	}
+	if r.Listen != "" {
+		errs = append(errs, command.ListenAddress("listen", r.Listen))
 	}
 	return errors.Join(errs...)
 }

@@ -11,11 +11,13 @@ import (
 // commands are the subcommands: flags, help and environment are declared here and nowhere else.
 type commands struct {
 	Version kong.VersionFlag `help:"Print what this program was built from, and exit."`
+	command.File
 
-	Send     send     `cmd:"" help:"Send the events of files or stdin, one CloudEvent a line."`
-	Generate generate `cmd:"" help:"Send events drawn at random, as users of the example campaigns produce them."`
-	Serve    serve    `cmd:"" help:"Take events by HTTP, as CloudEvents, and put them into Kafka."`
-	Key      key      `cmd:"" help:"Make an API key for the gateway: the key on stderr, its line for the file of keys on stdout."`
+	Send     send         `cmd:"" help:"Send the events of files or stdin, one CloudEvent a line."`
+	Generate generate     `cmd:"" help:"Send events drawn at random, as users of the example campaigns produce them."`
+	Serve    serve        `cmd:"" help:"Take events by HTTP, as CloudEvents, and put them into Kafka."`
+	Config   command.Show `cmd:"" passthrough:"" set:"of=serve" help:"Print what a command would work by, and where each setting is from; secrets are not shown."`
+	Key      key          `cmd:"" help:"Make an API key for the gateway: the key on stderr, its line for the file of keys on stdout."`
 }
 
 func main() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,9 +16,14 @@ func TestMain(m *testing.M) {
 
 // TestTranscripts runs what a user would type, each file on a broker of its own: testdata/*.txtar.
 func TestTranscripts(t *testing.T) {
+	deploy, err := filepath.Abs("../../deploy")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("DEPLOY", deploy)
 			broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
 			if err != nil {
 				return err

@@ -33,7 +33,7 @@ type serve struct {
 	ClientCA string `env:"STAMPEDE_GATEWAY_CLIENT_CA" type:"existingfile" placeholder:"FILE" help:"The authority of client certificates, which the file of keys may name."`
 
 	Spool      string       `env:"STAMPEDE_GATEWAY_SPOOL" placeholder:"DIR" help:"Keep events on this disk until Kafka has them: they are taken also while Kafka is away. Every gateway has its own."`
-	SpoolBytes command.Size `env:"STAMPEDE_GATEWAY_SPOOL_BYTES" default:"1GiB" placeholder:"SIZE" help:"What the spool may take of the disk (${default})."`
+	SpoolBytes command.Size `env:"STAMPEDE_GATEWAY_SPOOL_BYTES" of:"spool" default:"1GiB" placeholder:"SIZE" help:"What the spool may take of the disk (${default})."`
 
 	Acknowledged  time.Duration `env:"STAMPEDE_GATEWAY_ACKNOWLEDGED" default:"10s" help:"How long Kafka may take to acknowledge an event, where there is no spool (${default})."`
 	MaxBody       command.Size  `env:"STAMPEDE_GATEWAY_MAX_BODY" default:"4MiB" placeholder:"SIZE" help:"The largest body (${default})."`
@@ -55,10 +55,13 @@ func (s *serve) Validate() error {
 	if s.ClientCA != "" && (s.TLSCert == "" || s.Keys == "") {
 		errs = append(errs, errors.New("--client-ca needs --tls-cert and --tls-key, and --keys, which says what each certificate may send"))
 	}
-	if host, _, err := net.SplitHostPort(s.Listen); err != nil {
-		errs = append(errs, fmt.Errorf("--listen %s is no HOST:PORT", s.Listen))
-	} else if ip := net.ParseIP(host); s.Keys == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	errs = append(errs, command.ListenAddress("listen", s.Listen), command.ListenAddress("admin-listen", s.AdminListen))
+	host, port, err := net.SplitHostPort(s.Listen)
+	if ip := net.ParseIP(host); err == nil && s.Keys == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		errs = append(errs, fmt.Errorf("--listen %s is reached from other machines, and without --keys anybody could send events, control events too: give --keys FILE (`producer key` makes a key)", s.Listen))
+	}
+	if s.Listen == s.AdminListen && port != "0" {
+		errs = append(errs, fmt.Errorf("--listen and --admin-listen are both %s: give each a port of its own", s.Listen))
 	}
 	if s.MaxEvent < 1 || s.MaxBody < s.MaxEvent || s.MaxInFlight < s.MaxBody {
 		errs = append(errs, errors.New("--max-event must be at least 1, --max-body at least --max-event, and --max-in-flight at least --max-body"))
@@ -68,6 +71,12 @@ func (s *serve) Validate() error {
 	}
 	if s.Acknowledged <= 0 || s.HeaderTimeout <= 0 || s.BodyTimeout <= 0 {
 		errs = append(errs, errors.New("--acknowledged, --header-timeout and --body-timeout must be above 0"))
+	}
+	if s.HeaderTimeout > s.BodyTimeout {
+		errs = append(errs, fmt.Errorf("--header-timeout is %s, and --body-timeout, which is for the whole request, %s: make it at least as long", s.HeaderTimeout, s.BodyTimeout))
+	}
+	if s.Spool != "" && s.SpoolBytes < s.MaxBody {
+		errs = append(errs, fmt.Errorf("--spool-bytes is %s, and the largest body (--max-body) has %s: a spool must have room for one", s.SpoolBytes, s.MaxBody))
 	}
 	return errors.Join(errs...)
 }

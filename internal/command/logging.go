@@ -9,7 +9,7 @@ import (
 
 // Logging is the flags of a program that logs. The tags are kong's.
 type Logging struct {
-	LogLevel  slog.Level `env:"STAMPEDE_LOG_LEVEL" default:"info" help:"debug, info, warn or error (${default})."`
+	LogLevel  slog.Level `env:"STAMPEDE_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
 	LogFormat string     `env:"STAMPEDE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json, or auto: text on a terminal, else json (${default})."`
 }
 

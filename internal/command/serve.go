@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -20,6 +21,18 @@ func Serve(ctx context.Context, server *http.Server, listener net.Listener, grac
 	defer cancel()
 	if err := server.Shutdown(closing); err != nil {
 		return server.Close()
+	}
+	return nil
+}
+
+// ListenAddress says what is wrong with the address of a flag, at which a program is to listen.
+func ListenAddress(flag, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("--%s must be HOST:PORT, for example 127.0.0.1:8080 or 0.0.0.0:8080, not %q", flag, address)
 	}
 	return nil
 }

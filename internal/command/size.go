@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/alecthomas/kong"
 	"github.com/docker/go-units"
@@ -22,4 +23,17 @@ func (s *Size) Decode(ctx *kong.DecodeContext) error {
 		return fmt.Errorf("%q is no size: write for example 256MiB", text)
 	}
 	return nil
+}
+
+// String is the size as Decode reads it, exactly.
+func (s Size) String() string {
+	for _, unit := range []struct {
+		name  string
+		bytes Size
+	}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if s != 0 && s%unit.bytes == 0 {
+			return strconv.FormatInt(int64(s/unit.bytes), 10) + unit.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
 }

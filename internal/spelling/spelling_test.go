@@ -4,7 +4,7 @@ import "testing"
 
 func TestNearest(t *testing.T) {
 	for _, c := range []struct{ word, want string }{
-		{"verison", "version"},
+		{"versionn", "version"},
 		{"Title", "title"},
 		{"titel", "title"}, // two neighbours that changed places
 		{"reward", ""},
