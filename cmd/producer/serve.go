@@ -25,7 +25,7 @@ import (
 type serve struct {
 	kafka.EventsFlags
 	Listen      string `env:"STAMPEDE_GATEWAY_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where events are taken (${default})."`
-	AdminListen string `env:"STAMPEDE_GATEWAY_ADMIN_LISTEN" default:"127.0.0.1:9181" placeholder:"HOST:PORT" help:"Where /metrics is served (${default})."`
+	AdminListen string `env:"STAMPEDE_GATEWAY_ADMIN_LISTEN" default:"127.0.0.1:9181" placeholder:"HOST:PORT" help:"Where /metrics is served, and once more /healthz and /readyz, never with TLS (${default})."`
 
 	Keys     string `env:"STAMPEDE_GATEWAY_KEYS" type:"existingfile" placeholder:"FILE" help:"Who may send events: a YAML file, read again when it changes. Without it anybody may, and only this machine is listened to."`
 	TLSCert  string `env:"STAMPEDE_GATEWAY_TLS_CERT" type:"existingfile" placeholder:"FILE" help:"The certificate to serve HTTPS with, in PEM."`
@@ -179,7 +179,7 @@ func (s *serve) serve(ctx context.Context, cfg gateway.Config, sink gateway.Sink
 	log.Info("gateway starts", "build", command.ThisBuild().String(), "listen", listener.Addr().String(), "admin", admin.Addr().String(), "tls", cfg.TLS != nil, "keys", s.Keys, "spool", s.Spool)
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return gateway.NewServer(cfg, sink, metrics).Run(ctx, listener) })
-	tasks.Go(func() error { return gateway.Serve(ctx, gateway.Admin(registry), admin) })
+	tasks.Go(func() error { return gateway.Serve(ctx, gateway.Admin(registry, sink), admin) })
 	if err := tasks.Wait(); err != nil {
 		return err
 	}

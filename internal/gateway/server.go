@@ -96,21 +96,27 @@ func (s *Server) Handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(OpenAPI) // whoever asked may be gone
 	})
+	probes(mux, s.sink)
+	return mux
+}
+
+// probes answer an orchestrator.
+func probes(mux *http.ServeMux, sink Sink) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "alive\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := s.sink.Ready(); err != nil {
+		if err := sink.Ready(); err != nil {
 			say(w, http.StatusServiceUnavailable, err.Error()+"\n")
 			return
 		}
 		say(w, http.StatusOK, "ready\n")
 	})
-	return mux
 }
 
-// Admin answers /metrics, for a port of its own.
-func Admin(metrics prometheus.Gatherer) http.Handler {
+// Admin answers /metrics, for a port of its own, and an orchestrator, which then needs neither a certificate nor the clients' port.
+func Admin(metrics prometheus.Gatherer, sink Sink) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	probes(mux, sink)
 	return mux
 }
 

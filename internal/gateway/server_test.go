@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
@@ -419,6 +420,28 @@ func TestTheRest(t *testing.T) {
 		}
 		if answer, _ := d.do(r); answer.StatusCode != 200 {
 			t.Errorf("%s: %d", path, answer.StatusCode)
+		}
+	}
+}
+
+// refusing is a sink that can't take anything.
+type refusing struct{ Sink }
+
+func (refusing) Ready() error { return errors.New("the disk is full") }
+
+// The port for metrics answers an orchestrator, too: the clients' port may ask for certificates.
+func TestAnOrchestratorAsksThePortForMetrics(t *testing.T) {
+	admin := httptest.NewServer(Admin(prometheus.NewRegistry(), refusing{}))
+	defer admin.Close()
+	for path, want := range map[string]string{"/healthz": "200 alive\n", "/readyz": "503 the disk is full\n", "/metrics": "200 "} {
+		answer, err := http.Get(admin.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if got := fmt.Sprintf("%d %s", answer.StatusCode, text); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", path, got, err, want)
 		}
 	}
 }
