@@ -7,6 +7,8 @@
 //  2. Docker: a container of the official image;
 //  3. Java 17 and Maven: the broker's jars from Maven's repository, kept under .cache, and one process that ends with the test.
 //
+// STAMPEDE_TEST_KAFKA=docker or =java allows that way alone: where a machine has both, each can be tried.
+//
 // Where none works the test is skipped with a line that says what to install. With STAMPEDE_TEST_REQUIRE_KAFKA=1, as in CI, it
 // fails instead: a green run then has met a real broker.
 //

@@ -21,6 +21,7 @@ const Version = "4.3.1"
 const (
 	brokersVariable = "STAMPEDE_TEST_BROKERS"
 	requireVariable = "STAMPEDE_TEST_REQUIRE_KAFKA"
+	wayVariable     = "STAMPEDE_TEST_KAFKA" // "docker" or "java": the only way that is tried
 
 	// readyTimeout bounds the wait for a broker's first answer.
 	readyTimeout = 90 * time.Second
@@ -120,11 +121,18 @@ func begin(tb testing.TB, cfg Config) *Broker {
 		b.await(tb)
 		return b
 	}
+	only := os.Getenv(wayVariable)
+	if only != "" && only != "docker" && only != "java" {
+		tb.Fatalf("%s is docker or java, not %q", wayVariable, only)
+	}
 	var reasons []error
 	for _, way := range []struct {
 		kind  string
 		begin func(Config) (node, error)
 	}{{"docker", startContainer}, {"java", startProcess}} {
+		if only != "" && only != way.kind {
+			continue
+		}
 		n, err := way.begin(cfg)
 		switch {
 		case errors.Is(err, errUnavailable):

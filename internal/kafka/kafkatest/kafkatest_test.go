@@ -2,6 +2,7 @@ package kafkatest_test
 
 import (
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -26,6 +27,9 @@ func client(t *testing.T, b *kafkatest.Broker, options ...kgo.Opt) *kgo.Client {
 func TestSharedHasTransactions(t *testing.T) {
 	b := kafkatest.Shared(t)
 	t.Logf("Kafka %s by %s at %v", kafkatest.Version, b.Kind(), b.Addresses())
+	if only := os.Getenv("STAMPEDE_TEST_KAFKA"); only != "" && b.Ours() && b.Kind() != only {
+		t.Errorf("it was to be started by %s", only)
+	}
 	topic := fmt.Sprintf("kafkatest-%d", time.Now().UnixNano())
 	cl := client(t, b, kgo.TransactionalID(topic))
 	if _, err := kadm.NewClient(cl).CreateTopic(t.Context(), 1, -1, nil, topic); err != nil {
