@@ -7,7 +7,7 @@ SEEDS ?= 1500
 TIMES ?= 20
 MUTANTS ?= all
 
-.PHONY: help demo test check lint race endtoend chaos fuzz sim mutants reference
+.PHONY: help demo test check lint race endtoend chaos fuzz sim mutants reference image release reproducible
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,3 +64,15 @@ mutants: ## programs with one line broken, each of which the simulation must cat
 reference: ## write deploy/CONFIG.md, and what the programs know of each other's settings, from the declarations
 	go test ./cmd/processor ./cmd/producer -run TestTheOtherProgramKnowsOurSettings -rewrite
 	go test ./internal/command -run TestReference -rewrite
+
+IMAGE ?= stampede:latest
+VERSION ?=
+
+image: ## the container image IMAGE (default stampede:latest) of the working copy, for docker-compose.yml
+	deploy/package image $(IMAGE)
+
+release: ## archives, SBOMs and checksums of the commit in dist/VERSION, for linux and darwin; VERSION=v0.1.0
+	deploy/package release '$(VERSION)' 'dist/$(VERSION)'
+
+reproducible: ## two releases of the commit, in two directories and with two build caches, are the same; PLATFORMS="linux/amd64" for some
+	deploy/package reproducible
