@@ -1,13 +1,14 @@
 # Every command of the project, one target each. `make help` lists them.
 
 GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION := v1.9.0
 GOBIN := $(CURDIR)/.cache/bin
 FUZZ_TIME ?= 5s
 SEEDS ?= 1500
 TIMES ?= 20
 MUTANTS ?= all
 
-.PHONY: help demo test check lint race endtoend chaos fuzz sim mutants reference image release reproducible
+.PHONY: help demo test check lint race endtoend chaos fuzz sim mutants reference image release reproducible vulnerabilities
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +65,9 @@ mutants: ## programs with one line broken, each of which the simulation must cat
 reference: ## write deploy/CONFIG.md, and what the programs know of each other's settings, from the declarations
 	go test ./cmd/processor ./cmd/producer -run TestTheOtherProgramKnowsOurSettings -rewrite
 	go test ./internal/command -run TestReference -rewrite
+
+vulnerabilities: ## known vulnerabilities of what the programs use; it needs the data at vuln.go.dev
+	go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
 
 IMAGE ?= stampede:latest
 VERSION ?=
