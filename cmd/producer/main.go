@@ -16,7 +16,7 @@ type commands struct {
 	Send     send         `cmd:"" help:"Send the events of files or stdin, one CloudEvent a line."`
 	Generate generate     `cmd:"" help:"Send events drawn at random, as users of the example campaigns produce them."`
 	Serve    serve        `cmd:"" help:"Take events by HTTP, as CloudEvents, and put them into Kafka."`
-	Ready    ready        `cmd:"" help:"Ask a gateway of this machine whether it takes events; exit code 0 if so."`
+	Ready    ready        `cmd:"" section:"serve" help:"Ask a gateway of this machine whether it takes events; exit code 0 if so."`
 	Config   command.Show `cmd:"" passthrough:"" set:"of=serve" help:"Print what a command would work by, and where each setting is from; secrets are not shown."`
 	Key      key          `cmd:"" help:"Make an API key for the gateway: the key on stderr, its line for the file of keys on stdout."`
 }

@@ -95,10 +95,16 @@ func settingOf(flag *kong.Flag) Setting {
 	}
 }
 
+// sectionTag names the command whose settings another one takes, too: one that asks a program is told where it listens by what the program is told.
+const sectionTag = "section"
+
 // sectionOf is the name under which a command's own settings stand in the file: that of a command with subcommands is theirs.
 func sectionOf(leaf *kong.Node) string {
 	for leaf.Depth() > 0 {
 		leaf = leaf.Parent
+	}
+	if other := leaf.Tag.Get(sectionTag); other != "" {
+		return other
 	}
 	return leaf.Name
 }
