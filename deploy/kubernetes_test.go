@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -254,9 +255,7 @@ func TestPodsFitThePrograms(t *testing.T) {
 				t.Errorf("%s: settings from %v, which is not here", name, from)
 				continue
 			}
-			for variable, value := range m.configs[from.ConfigMapRef.Name].Data {
-				told[variable] = value
-			}
+			maps.Copy(told, m.configs[from.ConfigMapRef.Name].Data)
 		}
 		for _, e := range c.Env {
 			told[e.Name] = e.Value

@@ -137,7 +137,7 @@ func left(t *testing.T, project string) (all []string) {
 		if err != nil {
 			t.Error(err)
 		}
-		for _, id := range strings.Fields(out) {
+		for id := range strings.FieldsSeq(out) {
 			all = append(all, kind[0]+" "+id)
 		}
 	}
