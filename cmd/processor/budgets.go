@@ -37,7 +37,7 @@ type listedBudget struct {
 
 // Run is called by main.
 func (f *budgets) Run(ctx context.Context) error {
-	connection, topics, err := connectAll(ctx, f.Flags, f.Topics())
+	connection, topics, err := connectAll(ctx, f.Flags, f.Topics(), f.ChangelogTopic)
 	if err != nil {
 		return err
 	}

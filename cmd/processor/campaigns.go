@@ -31,7 +31,7 @@ type listed struct {
 
 // Run is called by main.
 func (f *inForce) Run(ctx context.Context) error {
-	connection, topics, err := connectAll(ctx, f.Flags, f.Topics())
+	connection, topics, err := connectAll(ctx, f.Flags, f.Topics(), f.ChangelogTopic, f.CampaignsTopic)
 	if err != nil {
 		return err
 	}

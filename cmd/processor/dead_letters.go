@@ -45,9 +45,11 @@ func (f *letterFlags) wants(l *stream.Letter) bool {
 		!l.Time.Before(f.Since) && (f.Until.IsZero() || l.Time.Before(f.Until))
 }
 
-// letters connects.
-func letters(ctx context.Context, f kafka.Flags) (stream.Letters, error) {
-	connection, topics, err := connectAll(ctx, f, f.Topics())
+// letters connects. writes are the topics that are to be written to.
+func letters(ctx context.Context, f kafka.Flags, writes ...string) (stream.Letters, error) {
+	cfg := f.Topics()
+	cfg.Writes = writes
+	connection, topics, err := connectAll(ctx, f, cfg, f.DeadLettersTopic)
 	return stream.Letters{Connection: connection, Topics: topics}, err
 }
 
@@ -184,7 +186,11 @@ func (c *lettersReplay) Validate() error {
 
 // Run is called by main.
 func (c *lettersReplay) Run(ctx context.Context) error {
-	ls, err := letters(ctx, c.Flags)
+	var writes []string
+	if !c.DryRun {
+		writes = []string{c.EventsTopic, c.DeadLettersTopic}
+	}
+	ls, err := letters(ctx, c.Flags, writes...)
 	if err != nil {
 		return err
 	}

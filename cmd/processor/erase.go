@@ -40,8 +40,11 @@ func (e *erase) Run(ctx context.Context) error {
 	cfg := e.Topics()
 	if e.Report {
 		cfg.Names.Outcomes = partners.Topics()
+		cfg.Reads = append([]string{e.EventsTopic, e.RewardsTopic, e.DeadLettersTopic}, partners.Topics()...)
+	} else {
+		cfg.Writes = []string{e.EventsTopic}
 	}
-	connection, topics, err := connectAll(ctx, e.Flags, cfg)
+	connection, topics, err := connectAll(ctx, e.Flags, cfg, e.ChangelogTopic)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (x *export) Run(ctx context.Context) (err error) {
 	if why := userProblem(x.User); why != "" {
 		return errors.New(why)
 	}
-	connection, topics, err := connectAll(ctx, x.Flags, x.Topics())
+	connection, topics, err := connectAll(ctx, x.Flags, x.Topics(), x.EventsTopic, x.RewardsTopic, x.ChangelogTopic, x.DeadLettersTopic)
 	if err != nil {
 		return err
 	}

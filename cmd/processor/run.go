@@ -157,5 +157,9 @@ func (p *process) run(ctx context.Context) error {
 		return p.worker.Run(ctx)
 	})
 	g.Go(func() error { return p.server.run(working) })
-	return errors.Join(g.Wait(), p.store.Close())
+	err := g.Wait()
+	if closed := p.store.Close(); !errors.Is(err, state.ErrBroken) { // else it has been said why the store can't be closed
+		err = errors.Join(err, closed)
+	}
+	return err
 }

@@ -60,6 +60,7 @@ func connect(ctx context.Context, c kafka.Connection, cfg kafka.TopicsConfig) (*
 		return nil, kafka.TopicsState{}, err
 	}
 	defer asking.Close()
+	cfg.Principal = c.Security.Principal()
 	topics, err := kafka.EnsureEvents(ctx, asking, cfg)
 	if err != nil {
 		return nil, kafka.TopicsState{}, err

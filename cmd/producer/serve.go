@@ -153,7 +153,9 @@ func (s *serve) kafka(ctx context.Context, connection kafka.Connection) (*kgo.Cl
 		return nil, nil, err
 	}
 	defer asking.Close()
-	topics, err := kafka.EnsureEvents(ctx, asking, s.Topics())
+	wanted := s.Topics()
+	wanted.Principal = connection.Security.Principal()
+	topics, err := kafka.EnsureEvents(ctx, asking, wanted)
 	if err != nil {
 		return nil, nil, err
 	}

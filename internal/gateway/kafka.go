@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -59,7 +60,7 @@ func (k *Kafka) Take(ctx context.Context, events []Event) []error {
 		k.client.Produce(context.WithoutCancel(ctx), k.record(events[i]), func(_ *kgo.Record, err error) {
 			k.underway.Release(1)
 			mu.Lock()
-			errs[i] = told(err)
+			errs[i] = k.told(err)
 			mu.Unlock()
 			all.Done()
 		})
@@ -79,7 +80,7 @@ func (k *Kafka) Take(ctx context.Context, events []Event) []error {
 }
 
 // told is a client's error in the sink's words.
-func told(err error) error {
+func (k *Kafka) told(err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -88,12 +89,17 @@ func told(err error) error {
 	case errors.Is(err, kgo.ErrClientClosed):
 		return ErrClosing
 	}
-	return errors.Join(ErrNotAcknowledged, err)
+	return fmt.Errorf("%w (topic %s: %w)", ErrNotAcknowledged, k.topic, err)
 }
 
 // produce is for the forwarder.
 func (k *Kafka) produce(ctx context.Context, e Event, done func(error)) {
-	k.client.Produce(ctx, k.record(e), func(_ *kgo.Record, err error) { done(err) })
+	k.client.Produce(ctx, k.record(e), func(_ *kgo.Record, err error) {
+		if err != nil {
+			err = fmt.Errorf("topic %s: %w", k.topic, err)
+		}
+		done(err)
+	})
 }
 
 // Ready says nothing: that Kafka is away is told with each event.

@@ -95,7 +95,7 @@ func (c Connection) Client(ctx context.Context, options ...kgo.Opt) (*kgo.Client
 	if err != nil {
 		return nil, fmt.Errorf("kafka client: %w", err)
 	}
-	if err := ping(ctx, cl, c.Brokers); err != nil {
+	if err := c.ping(ctx, cl); err != nil {
 		cl.Close()
 		return nil, err
 	}
@@ -103,7 +103,8 @@ func (c Connection) Client(ctx context.Context, options ...kgo.Opt) (*kgo.Client
 }
 
 // ping asks until a broker answers, for pingTimeout at most.
-func ping(ctx context.Context, cl *kgo.Client, brokers []string) error {
+func (c Connection) ping(ctx context.Context, cl *kgo.Client) error {
+	brokers := strings.Join(c.Brokers, ", ")
 	bounded, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	var last error
@@ -115,19 +116,26 @@ func ping(ctx context.Context, cl *kgo.Client, brokers []string) error {
 		if last == nil || bounded.Err() == nil {
 			last = err
 		}
+		if errors.Is(err, kerr.SaslAuthenticationFailed) {
+			return fmt.Errorf("the broker at %s does not let %s in: the user or the password (--kafka-sasl-user, --kafka-sasl-password-file), or the token, is wrong, "+
+				"or the user is not known to Kafka for the way that --kafka-sasl names (%w)", brokers, c.Security.name(), err)
+		}
 		if errors.As(err, new(*kerr.Error)) { // an answer, and not one that waiting changes
-			return fmt.Errorf("the broker at %s refuses: %w", strings.Join(brokers, ", "), err)
+			return fmt.Errorf("the broker at %s refuses: %w", brokers, err)
 		}
 		if untrusted := (*tls.CertificateVerificationError)(nil); errors.As(err, &untrusted) {
-			return fmt.Errorf("the broker at %s shows a certificate that can't be trusted: %w; --kafka-tls-ca names the authority, and the name must be the address's", strings.Join(brokers, ", "), untrusted)
+			return fmt.Errorf("the broker at %s shows a certificate that can't be trusted: %w; --kafka-tls-ca names the authority, and the name must be the address's", brokers, untrusted)
 		}
 		select {
 		case <-bounded.Done():
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fmt.Errorf("no broker answers at %s within %s (%w): is Kafka running there, and reachable from here?",
-				strings.Join(brokers, ", "), pingTimeout, last)
+			advice := "is Kafka running there, and reachable from here?"
+			if errors.As(last, new(*kgo.ErrFirstReadEOF)) {
+				advice = "does it want TLS or a login (--kafka-tls, --kafka-sasl), or not want what is given?"
+			}
+			return fmt.Errorf("no broker answers at %s within %s (%w): %s", brokers, pingTimeout, last, advice)
 		case <-time.After(pingRetryWait):
 		}
 	}

@@ -50,7 +50,7 @@ func (c Connection) offsets(ctx context.Context, topic string, list func(*kadm.C
 		err = listed.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list offsets of %s: %w", topic, err)
+		return nil, fmt.Errorf("list offsets of %s: %w", topic, c.Denied(err, OnTopic(topic, Read))) // whoever asks is going to read it
 	}
 	offsets := map[int32]int64{}
 	listed.Each(func(o kadm.ListedOffset) { offsets[o.Partition] = o.Offset })
@@ -131,7 +131,7 @@ func (c Connection) ReadCommitted(ctx context.Context, span Span, visit func(*kg
 		}
 		for _, f := range fetches.Errors() {
 			if !errors.Is(f.Err, context.DeadlineExceeded) {
-				return fmt.Errorf("read %s/%d: %w", span.Topic, span.Partition, f.Err)
+				return fmt.Errorf("read %s/%d: %w", span.Topic, span.Partition, c.Denied(f.Err, OnTopic(span.Topic, Read)))
 			}
 			// Compaction can have removed what stood at the last offsets.
 			switch more, err := c.hasMore(ctx, cl, span, at); {

@@ -32,8 +32,25 @@ type SecurityFlags struct {
 
 // Security is how a client shows who it is; the zero value is not at all.
 type Security struct {
-	tls  *tls.Config
-	sasl sasl.Mechanism
+	tls       *tls.Config
+	sasl      sasl.Mechanism
+	principal string
+}
+
+// Principal is who the brokers take this program for, where they have no rules of their own for that; empty where it can't be told from here.
+func (s Security) Principal() string {
+	if s.principal == "" && s.sasl == nil && (s.tls == nil || len(s.tls.Certificates) == 0) {
+		return "User:ANONYMOUS"
+	}
+	return s.principal
+}
+
+// name is the principal for people.
+func (s Security) name() string {
+	if p := s.Principal(); p != "" {
+		return p
+	}
+	return "this program"
 }
 
 // Security reads the certificates and checks that the flags belong together. All mistakes are told at once.
@@ -62,9 +79,17 @@ func (f SecurityFlags) Security() (Security, error) {
 			errs = append(errs, fmt.Errorf("--kafka-tls-cert and --kafka-tls-key: %w", err))
 		}
 		s.tls.Certificates = []tls.Certificate{certificate}
+		if certificate.Leaf != nil {
+			s.principal = "User:" + certificate.Leaf.Subject.String()
+		}
 	}
 	mechanism, err := f.mechanism()
-	s.sasl = mechanism
+	if s.sasl = mechanism; mechanism != nil { // who logs in is not who the certificate says
+		s.principal = ""
+	}
+	if f.SASLUser != "" {
+		s.principal = "User:" + f.SASLUser
+	}
 	return s, errors.Join(append(errs, err)...)
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -25,7 +27,8 @@ type Topics struct {
 	Outcomes []string
 }
 
-func (t Topics) withDefaults() Topics {
+// WithDefaults gives each topic that has no name its default one.
+func (t Topics) WithDefaults() Topics {
 	for name, standard := range map[*string]string{
 		&t.Events: "events", &t.Rewards: "rewards", &t.Changelog: "changelog", &t.DeadLetters: "dead-letters", &t.Campaigns: "campaigns",
 	} {
@@ -43,10 +46,15 @@ type TopicsConfig struct {
 	ReplicationFactor int16 // default -1: the broker's own default
 	EventBytes        int   // the largest event's value (E6), default 1 MiB; a topic that exists may differ
 	LedgerBytes       int   // the largest ledger (E7), default 1 MiB
+
+	// Reads and Writes are the topics that the caller is going to read and to write. Where brokers control access and don't allow it, that is told
+	// before anything is done. Default none.
+	Reads, Writes []string
+	Principal     string // who that is, for the error: [Security.Principal]
 }
 
 func (c TopicsConfig) withDefaults() TopicsConfig {
-	c.Names = c.Names.withDefaults()
+	c.Names = c.Names.WithDefaults()
 	if c.Partitions == 0 {
 		c.Partitions = 6
 	}
@@ -288,9 +296,10 @@ func EnsureOutcomes(ctx context.Context, cl *kgo.Client, cfg TopicsConfig, names
 	return TopicsState{Outcomes: topics}, err
 }
 
-// EnsureEvents does the same for the events topic alone: all that a producer needs.
+// EnsureEvents does the same for the events topic alone, to write to it: all that a producer needs.
 func EnsureEvents(ctx context.Context, cl *kgo.Client, cfg TopicsConfig) (TopicsState, error) {
 	cfg = cfg.withDefaults()
+	cfg.Writes = []string{cfg.Names.Events}
 	topics, err := ensure(ctx, cl, cfg, cfg.events())
 	if err != nil {
 		return TopicsState{}, err
@@ -300,39 +309,69 @@ func EnsureEvents(ctx context.Context, cl *kgo.Client, cfg TopicsConfig) (Topics
 
 func ensure(ctx context.Context, cl *kgo.Client, cfg TopicsConfig, specs ...spec) ([]Topic, error) {
 	admin := kadm.NewClient(cl)
-	if err := create(ctx, admin, cfg, specs); err != nil {
+	if err := create(ctx, cl, cfg, specs); err != nil {
 		return nil, err
 	}
 	details, err := awaitLeaders(ctx, admin, specs)
 	if err != nil {
 		return nil, err
 	}
-	return check(ctx, admin, specs, details)
+	return check(ctx, admin, cfg, specs, details)
 }
 
 // create makes the topics that are missing. Somebody else may make them at the same time.
-func create(ctx context.Context, admin *kadm.Client, cfg TopicsConfig, specs []spec) error {
-	present, err := admin.ListTopics(ctx, names(specs)...)
+func create(ctx context.Context, cl *kgo.Client, cfg TopicsConfig, specs []spec) error {
+	told, err := access(ctx, cl, names(specs))
 	if err != nil {
-		return fmt.Errorf("list topics: %w", err)
+		return err
 	}
-	var errs []error
+	errs := []error{cfg.denied(specs, told)}
+	created := false
 	for _, s := range specs {
-		if t, ok := present[s.name]; ok && t.Err == nil {
-			continue
-		} else if ok && !errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
-			errs = append(errs, fmt.Errorf("look up topic %s: %w", s.name, t.Err))
-			continue
-		}
-		settings := make(map[string]*string, len(s.settings))
-		for name, value := range s.settings {
-			settings[name] = &value
-		}
-		if _, err := admin.CreateTopic(ctx, s.partitions, cfg.ReplicationFactor, settings, s.name); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-			errs = append(errs, fmt.Errorf("create topic %s: %w", s.name, err))
+		switch err := told[s.name].err; {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			errs = append(errs, cfg.create(ctx, kadm.NewClient(cl), s))
+			created = true
+		case err != nil && !errors.Is(err, kerr.TopicAuthorizationFailed):
+			errs = append(errs, fmt.Errorf("look up topic %s: %w", s.name, err))
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil || !created {
+		return err
+	}
+	if told, err = access(ctx, cl, names(specs)); err != nil {
+		return err
+	}
+	return cfg.denied(specs, told)
+}
+
+// create makes one topic.
+func (c TopicsConfig) create(ctx context.Context, admin *kadm.Client, s spec) error {
+	settings := make(map[string]*string, len(s.settings))
+	for name, value := range s.settings {
+		settings[name] = &value
+	}
+	_, err := admin.CreateTopic(ctx, s.partitions, c.ReplicationFactor, settings, s.name)
+	switch {
+	case err == nil || errors.Is(err, kerr.TopicAlreadyExists):
+		return nil
+	case isDenied(err) || errors.Is(err, kerr.PolicyViolation):
+		return fmt.Errorf("topic %s does not exist, and making it was refused (%w): have it made.\n    %s", s.name, err, s.command(c.ReplicationFactor))
+	}
+	return fmt.Errorf("create topic %s: %w", s.name, err)
+}
+
+// command makes the topic by hand.
+func (s spec) command(replicas int16) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "kafka-topics.sh --bootstrap-server BROKER --create --topic %s --partitions %d", s.name, s.partitions)
+	if replicas > 0 {
+		fmt.Fprintf(&text, " --replication-factor %d", replicas)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.settings)) {
+		fmt.Fprintf(&text, " --config %s=%s", name, s.settings[name])
+	}
+	return text.String()
 }
 
 func names(specs []spec) []string {
@@ -378,13 +417,16 @@ func awaitLeaders(ctx context.Context, admin *kadm.Client, specs []spec) (kadm.T
 }
 
 // check compares the topics with what they must be.
-func check(ctx context.Context, admin *kadm.Client, specs []spec, details kadm.TopicDetails) ([]Topic, error) {
+func check(ctx context.Context, admin *kadm.Client, cfg TopicsConfig, specs []spec, details kadm.TopicDetails) ([]Topic, error) {
 	described, err := admin.DescribeTopicConfigs(ctx, names(specs)...)
 	if err != nil {
 		return nil, fmt.Errorf("describe topics: %w", err)
 	}
 	settings := map[string]map[string]string{}
 	for _, d := range described {
+		if isDenied(d.Err) {
+			return nil, &DeniedError{Principal: cfg.Principal, Missing: []Permission{OnTopic(d.Name, DescribeConfigs)}, cause: d.Err}
+		}
 		if d.Err != nil {
 			return nil, fmt.Errorf("describe topic %s: %w", d.Name, d.Err)
 		}

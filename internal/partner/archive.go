@@ -152,7 +152,7 @@ func (w *archiving) fill(ctx context.Context) error {
 			case errors.Is(f.Err, kerr.OffsetOutOfRange):
 				return fmt.Errorf("the files in %s lead to an offset that %s/%d does not have: its retention was quicker, or the topic was made anew. Begin in another directory", w.Dir, f.Topic, f.Partition)
 			default:
-				return fmt.Errorf("read %s/%d: %w", f.Topic, f.Partition, f.Err)
+				return fmt.Errorf("read %s/%d: %w", f.Topic, f.Partition, w.Connection.Denied(f.Err, kafka.OnTopic(w.Topic, kafka.Read)))
 			}
 		}
 		for iter := fetches.RecordIter(); !iter.Done(); {

@@ -119,7 +119,9 @@ func (p Push) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.client.CloseAllowingRebalance()
-	if _, err := kafka.EnsureOutcomes(ctx, d.client, p.Topics, p.Topic, DeadLetters(p.Topic)); err != nil {
+	wanted := p.Topics
+	wanted.Principal, wanted.Reads, wanted.Writes = p.Connection.Security.Principal(), []string{p.Topic}, []string{DeadLetters(p.Topic)}
+	if _, err := kafka.EnsureOutcomes(ctx, d.client, wanted, p.Topic, DeadLetters(p.Topic)); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
@@ -151,13 +153,15 @@ func (d *pushing) take(fetches kgo.Fetches) (took []*owned, err error) {
 	for _, f := range fetches.Errors() {
 		switch group := (*kgo.ErrGroupSession)(nil); {
 		case errors.Is(f.Err, context.Canceled):
+		case errors.Is(f.Err, kerr.GroupAuthorizationFailed):
+			return nil, d.Connection.Denied(f.Err, kafka.OnGroup(d.Group))
 		case errors.As(f.Err, &group):
 			d.Log.Warn("the group is joined again", "group", d.Group, "error", f.Err)
 		case errors.Is(f.Err, kerr.OffsetOutOfRange):
 			return nil, fmt.Errorf("outcomes at the committed offset of %s/%d are gone, the topic's retention removed them before they were delivered: "+
 				"commit a new offset for group %s (kafka-consumer-groups.sh --reset-offsets) and accept what is lost", f.Topic, f.Partition, d.Group)
 		default:
-			return nil, fmt.Errorf("read %s/%d: %w", f.Topic, f.Partition, f.Err)
+			return nil, fmt.Errorf("read %s/%d: %w", f.Topic, f.Partition, d.Connection.Denied(f.Err, kafka.OnTopic(d.Topic, kafka.Read)))
 		}
 	}
 	d.mu.Lock()

@@ -129,8 +129,9 @@ func letterOf(parts []*kgo.Record) (*Letter, error) {
 // replayed before is passed over: the event and the note that it was sent are one transaction, and there is one replay at a time, of which a
 // second one ends the first. done is told of each letter when its transaction is committed.
 func (ls Letters) Replay(ctx context.Context, wanted func(*Letter) bool, done func(*Letter)) error {
+	id := "stampede-replay-" + ls.Topics.Events.Name
 	cl, err := ls.Connection.Client(ctx,
-		kgo.TransactionalID("stampede-replay-"+ls.Topics.Events.Name),
+		kgo.TransactionalID(id),
 		kgo.TransactionTimeout(replayTimeout),
 		kgo.RecordDeliveryTimeout(replayTimeout),
 		kgo.ConcurrentTransactionsBackoff(concurrentTransactionsWait),
@@ -141,7 +142,7 @@ func (ls Letters) Replay(ctx context.Context, wanted func(*Letter) bool, done fu
 	}
 	defer cl.Close()
 	if _, _, err := cl.ProducerID(ctx); err != nil { // before the letters are read: what another one sends from now on is refused
-		return fmt.Errorf("begin to replay: %w", err)
+		return fmt.Errorf("begin to replay: %w", ls.Connection.Denied(err, kafka.OnTransactionalID(id)))
 	}
 	var batch []*Letter
 	send := func() error {

@@ -177,7 +177,7 @@ func (o *opener) begin(ctx context.Context, n int32) (state.Position, error) {
 	if err == nil {
 		err = o.store.Journal(n, func(state.Prepared) error { entries++; return nil })
 	}
-	if errors.Is(err, state.ErrBroken) {
+	if errors.Is(err, state.ErrBroken) || errors.Is(err, state.ErrNewer) {
 		return o.unreadable(n, err)
 	}
 	if err != nil || position.Input > 0 || entries > 1 {
@@ -327,9 +327,10 @@ func (o *opener) catchUp(ctx context.Context, n int32, target point, from state.
 	return position, nil
 }
 
-// unreadable is for a store whose state of a partition can't be read. A disk that refuses is for people, and what is on it may be right.
+// unreadable is for a store whose state of a partition can't be read. A disk that refuses is for people, and so is a newer version's store: what is on
+// it may be right.
 func (o *opener) unreadable(n int32, err error) (state.Position, error) {
-	if errors.Is(err, state.ErrBroken) {
+	if errors.Is(err, state.ErrBroken) || errors.Is(err, state.ErrNewer) {
 		return state.Position{}, fatal{fmt.Errorf("read the store of events/%d: %w", n, err)}
 	}
 	return o.quarantine(n, err.Error())

@@ -111,7 +111,12 @@ func (p Publish) ensureTopics(ctx context.Context) (kafka.TopicsState, error) {
 		return kafka.TopicsState{}, err
 	}
 	defer cl.Close()
-	return kafka.EnsureTopics(ctx, cl, p.Topics)
+	cfg, names := p.Topics, p.Topics.Names.WithDefaults()
+	cfg.Principal, cfg.Reads = p.Connection.Security.Principal(), []string{names.Campaigns, names.Changelog}
+	if !p.DryRun {
+		cfg.Writes = []string{names.Campaigns, names.Events}
+	}
+	return kafka.EnsureTopics(ctx, cl, cfg)
 }
 
 // publishPlan is what a publish is to write.
@@ -319,8 +324,9 @@ func control(kind, id string, now int64, data []byte) []byte {
 // attempt takes the transactional id, compares and writes. The error is ErrPublishedMeanwhile, wraps errUndecided, or says what keeps
 // Kafka from being written to.
 func (p Publish) attempt(ctx context.Context, topics kafka.TopicsState) (*publishPlan, error) {
+	id := "stampede-publish-" + topics.Events.Name
 	cl, err := p.Connection.Client(ctx,
-		kgo.TransactionalID("stampede-publish-"+topics.Events.Name),
+		kgo.TransactionalID(id),
 		kgo.TransactionTimeout(publishTimeout),
 		kgo.RecordDeliveryTimeout(publishTimeout),
 		kgo.ConcurrentTransactionsBackoff(concurrentTransactionsWait),
@@ -331,7 +337,7 @@ func (p Publish) attempt(ctx context.Context, topics kafka.TopicsState) (*publis
 	}
 	defer cl.Close()
 	if _, _, err := cl.ProducerID(ctx); err != nil {
-		return nil, meanwhile(fmt.Errorf("begin to publish: %w", err))
+		return nil, meanwhile(fmt.Errorf("begin to publish: %w", p.Connection.Denied(err, kafka.OnTransactionalID(id))))
 	}
 	plan, err := p.plan(ctx, topics)
 	if err != nil || !plan.writes() {

@@ -206,6 +206,8 @@ func (s *session) fetchError(f kgo.FetchError) error {
 	case errors.Is(f.Err, kerr.OffsetOutOfRange):
 		return fatal{fmt.Errorf("events at the committed offset of %s/%d are gone, the topic's retention removed them before they were processed: "+
 			"find out which were lost, then commit a new offset for group %s by kafka-consumer-groups.sh --reset-offsets", f.Topic, f.Partition, s.cfg.Group)}
+	case errors.As(f.Err, &group) && errors.Is(f.Err, kerr.GroupAuthorizationFailed):
+		return s.cfg.Connection.Denied(f.Err, kafka.OnGroup(s.cfg.Group))
 	case errors.As(f.Err, &group):
 		return fmt.Errorf("group %s: %w", s.cfg.Group, f.Err)
 	default:

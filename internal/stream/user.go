@@ -145,7 +145,7 @@ func Erase(ctx context.Context, c kafka.Connection, topics kafka.TopicsState, pa
 		Value: campaign.ErasedEvent(user, hex.EncodeToString(random[saltBytes:]), hex.EncodeToString(random[:saltBytes]), now),
 	}
 	if err := cl.ProduceSync(ctx, record).FirstErr(); err != nil {
-		return 0, fmt.Errorf("write to %s/%d: %w", topics.Events.Name, partition, err)
+		return 0, fmt.Errorf("write to %s/%d: %w", topics.Events.Name, partition, c.Denied(err, kafka.OnTopic(topics.Events.Name, kafka.Write)))
 	}
 	return record.Offset, nil
 }

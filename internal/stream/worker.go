@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/partner"
@@ -50,6 +53,10 @@ func (c Config) withDefaults() Config {
 		c.Instance = c.Store.ID()
 	}
 	c.Topics.Names.Outcomes = c.Partners.Topics()
+	names := c.Topics.Names.WithDefaults()
+	c.Topics.Principal = c.Connection.Security.Principal()
+	c.Topics.Reads = []string{names.Events, names.Changelog}
+	c.Topics.Writes = append([]string{names.Events, names.Rewards, names.Changelog, names.DeadLetters}, names.Outcomes...)
 	if c.CommitInterval == 0 {
 		c.CommitInterval = 50 * time.Millisecond
 	}
@@ -158,7 +165,11 @@ func (w *Worker) live(ctx context.Context) error {
 			wait = discardWaitMin
 		}
 		w.cfg.Metrics.discards.Inc()
-		w.cfg.Log.Warn("the client is discarded, and a new one asks the broker", "error", err, "wait", wait)
+		level := slog.LevelWarn
+		if errors.As(err, new(*kafka.DeniedError)) { // somebody has to do something
+			level = slog.LevelError
+		}
+		w.cfg.Log.Log(ctx, level, "the client is discarded, and a new one asks the broker", "error", err, "wait", wait)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -244,10 +255,29 @@ func (w *Worker) settle(ctx context.Context) (kafka.TopicsState, error) {
 		return kafka.TopicsState{}, fatal{fmt.Errorf("topic %s has %d partitions, the store holds at most %d", topics.Events.Name, topics.Events.Partitions, state.MaxPartition+1)}
 	}
 	if _, _, err := cl.ProducerID(ctx); err != nil {
+		err = w.cfg.Connection.Denied(err, kafka.OnTransactionalID(w.transactional()))
+		if errors.As(err, new(*kafka.DeniedError)) {
+			return kafka.TopicsState{}, w.atFirst(err)
+		}
 		return kafka.TopicsState{}, fmt.Errorf("begin as transactional id %s: %w", w.transactional(), err)
+	}
+	if err := w.mayJoin(ctx, cl); err != nil {
+		return kafka.TopicsState{}, w.atFirst(err)
 	}
 	w.settled = true
 	return topics, nil
+}
+
+// mayJoin says whether Kafka does not allow the group to be joined. What else goes wrong with the question goes wrong with the joining, too.
+func (w *Worker) mayJoin(ctx context.Context, cl *kgo.Client) error {
+	groups, err := kadm.NewClient(cl).DescribeGroups(ctx, w.cfg.Group)
+	if allowed := groups[w.cfg.Group].AuthorizedOperations; allowed != nil && !slices.Contains(allowed, kmsg.ACLOperationRead) {
+		err = kerr.GroupAuthorizationFailed
+	}
+	if err = w.cfg.Connection.Denied(err, kafka.OnGroup(w.cfg.Group)); errors.As(err, new(*kafka.DeniedError)) {
+		return err
+	}
+	return nil
 }
 
 // atFirst makes an error fatal as long as nothing has ever worked: an address or a setting is wrong, and somebody waits to

@@ -1,6 +1,7 @@
 package kafkatest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -67,7 +68,7 @@ func startContainer(cfg Config) (node, error) {
 			Image:              image,
 			ExposedPorts:       exposed,
 			HostConfigModifier: func(host *dockercontainer.HostConfig) { host.PortBindings = bindings },
-			Env:                environment(cfg, outside[0]),
+			Env:                environment(cfg, outside),
 			WaitingFor:         wait.ForExec([]string{"true"}), // whether Kafka answers is asked by whoever uses it
 		},
 		Started: true,
@@ -79,11 +80,12 @@ func startContainer(cfg Config) (node, error) {
 }
 
 // environment holds all settings: the image drops its own as soon as it is given one.
-func environment(cfg Config, address string) map[string]string {
+func environment(cfg Config, outside []string) map[string]string {
 	variables := map[string]string{"CLUSTER_ID": clusterID, "KAFKA_HEAP_OPTS": heap}
 	listeners := []string{"PLAINTEXT://0.0.0.0:9092", "CONTROLLER://0.0.0.0:9093", fmt.Sprintf("OUTSIDE://0.0.0.0:%d", insidePort)}
-	told := []string{"PLAINTEXT://localhost:9092", "OUTSIDE://" + address}
+	told := []string{"PLAINTEXT://localhost:9092", "OUTSIDE://" + outside[0]}
 	for i, address := range cfg.Advertise {
+		address = cmp.Or(address, outside[1+i])
 		listeners = append(listeners, fmt.Sprintf("%s://0.0.0.0:%d", advertised(i), insidePort+1+i))
 		told = append(told, advertised(i)+"://"+address)
 	}

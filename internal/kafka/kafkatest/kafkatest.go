@@ -36,7 +36,8 @@ const (
 type Config struct {
 	Properties map[string]string // server.properties, beside our own
 	// Advertise gives the broker one more listener for each address, which tells its clients to come to that address: a test's own, from
-	// where it leads them to [Broker.Listener]. So a proxy can stand between one client and the broker, and stays there.
+	// where it leads them to [Broker.Listener]. So a proxy can stand between one client and the broker, and stays there. An empty address is the
+	// listener's own: for one that asks its clients for more than the others do.
 	Advertise []string
 	// Controller gives the broker a controller of its own, which Kill does not touch, as in production. One inside it dies with it, and then
 	// Kafka 4.3.1 can lose a transaction that is being committed: when the broker is back, its partitions have no leader for a moment, the

@@ -1,6 +1,7 @@
 package kafkatest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"errors"
@@ -74,6 +75,7 @@ func (p *process) begin(cfg Config, jars string) error {
 	listeners := []string{"PLAINTEXT://" + local(p.ports[0])}
 	told := slices.Clone(listeners)
 	for i, address := range cfg.Advertise {
+		address = cmp.Or(address, local(p.ports[1+i]))
 		listeners = append(listeners, advertised(i)+"://"+local(p.ports[1+i]))
 		told = append(told, advertised(i)+"://"+address)
 	}
