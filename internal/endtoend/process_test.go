@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,8 +18,8 @@ import (
 	"github.com/stampede-rewards/stampede/internal/kafka/kafkatest"
 )
 
-// binary is the processor, built once.
-var binary string
+// binary is the processor, producer the producer, built once.
+var binary, producer string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "stampede-endtoend-")
@@ -27,10 +28,11 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	binary = filepath.Join(dir, "processor")
-	build := exec.Command("go", "build", "-o", binary, "../../cmd/processor")
+	producer = filepath.Join(dir, "producer")
+	build := exec.Command("go", "build", "-o", dir, "../../cmd/processor", "../../cmd/producer")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the processor:", err)
+		fmt.Fprintln(os.Stderr, "build the programs:", err)
 		os.Exit(1)
 	}
 	code := kafkatest.Run(m)
@@ -45,6 +47,7 @@ type processor struct {
 	t     *testing.T
 	name  string
 	dir   string
+	words []string // the program and its subcommand; empty is `processor run` on the store
 	args  []string
 	log   *os.File
 	cmd   *exec.Cmd
@@ -77,7 +80,11 @@ func newProcessor(t *testing.T, name string, args ...string) *processor {
 func (p *processor) start() {
 	p.t.Helper()
 	p.born, p.address = len(p.tail(1<<30)), ""
-	p.cmd = exec.Command(binary, append([]string{"run", "--state", p.dir, "--listen", "127.0.0.1:0", "--log-format", "text"}, p.args...)...)
+	words := p.words
+	if words == nil {
+		words = []string{binary, "run", "--state", p.dir, "--listen", "127.0.0.1:0", "--log-format", "text"}
+	}
+	p.cmd = exec.Command(words[0], slices.Concat(words[1:], p.args)...) //nolint:gosec // our own words
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	var err error
 	if p.ended, err = kafkatest.StartChild(p.cmd); err != nil {

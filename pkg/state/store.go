@@ -112,7 +112,7 @@ func Open(cfg Config) (*Store, error) {
 }
 
 func open(cfg Config) (*Store, error) {
-	if err := cfg.FS.MkdirAll(cfg.Dir, 0o755); err != nil {
+	if err := cfg.FS.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
 	lock, err := lockDirectory(cfg.Dir, cfg.FS)
@@ -183,7 +183,7 @@ func (s *Store) prepareDirectory() error {
 	if err := s.fs.RemoveAll(dir); err != nil {
 		return err
 	}
-	return s.fs.MkdirAll(dir, 0o755)
+	return s.fs.MkdirAll(dir, 0o700)
 }
 
 const (
