@@ -161,8 +161,8 @@ func birthsOf(t *testing.T, from, to int) []byte {
 	return body
 }
 
-// post sends a batch by HTTP, and says whether all of it was accepted.
-func post(url string, batch []byte) error {
+// postBatch sends a batch by HTTP, and says whether all of it was accepted.
+func postBatch(url string, batch []byte) error {
 	request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(batch)) //nolint:noctx // asking has a bound
 	if err != nil {
 		return err
@@ -258,7 +258,7 @@ func TestContainers(t *testing.T) {
 			c.do("start", "gateway")
 		}
 		events := birthsOf(t, from, from+batch)
-		eventually(t, "the gateway takes events", func() bool { return post("http://127.0.0.1:"+gatewayPort+"/v1/events", events) == nil })
+		eventually(t, "the gateway takes events", func() bool { return postBatch("http://127.0.0.1:"+gatewayPort+"/v1/events", events) == nil })
 	}
 	eventually(t, "each user has a reward, though one processor is away", func() bool { return fulfilment.Count() >= users })
 	if state := c.health("processor-1"); state == "healthy" {
