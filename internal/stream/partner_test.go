@@ -56,9 +56,14 @@ func (b *bench) with(partners *partner.Partners) {
 }
 
 // outcomesOf is all of a partner's topic.
-func (b *bench) outcomesOf(name string) (all []*kgo.Record) {
+func (b *bench) outcomesOf(name string) []*kgo.Record {
 	b.Helper()
-	topic := b.partners.Find(name).Topic
+	return b.committed(b.partners.Find(name).Topic)
+}
+
+// committed is all of a topic that was committed, partition by partition.
+func (b *bench) committed(topic string) (all []*kgo.Record) {
+	b.Helper()
 	ends, err := b.connection.Ends(b.Context(), topic)
 	if err != nil {
 		b.Fatal(err)
