@@ -263,3 +263,28 @@ func (b *bench) refused(name, why string) []error {
 	b.end(w)
 	return status.Refused
 }
+
+// One partition's offset is gone, and nobody may go on from anywhere else. The others are processed meanwhile.
+func TestAPartitionThatIsRefusedTakesNoOtherDown(t *testing.T) {
+	b := newBench(t)
+	b.produce(1000)
+	b.end(b.work("a"))
+	const gone = 2
+	if deleted, err := kadm.NewClient(b.client).DeleteOffsets(t.Context(), b.group, kadm.TopicsSet{b.topics.Events.Name: {gone: {}}}); err != nil || deleted.Error() != nil {
+		t.Fatal(err, deleted.Error())
+	}
+	w := b.start(b.dir("a"))
+	b.eventually("the others are open, and it is refused", func() bool { s := w.Status(); return s.Open == 5 && len(s.Refused) == 1 })
+	before := w.Status().Events
+	b.produce(600)
+	b.eventually("the others are processed", func() bool { return w.Status().Events >= before+400 })
+	status := w.Status()
+	var refused *stream.RefusedError
+	if !errors.As(status.Refused[0], &refused) || refused.Partition != gone || status.Ready() || status.Open != 5 {
+		t.Errorf("ready: %t, open: %d, refused: %v", status.Ready(), status.Open, status.Refused)
+	}
+	if n := w.metric("stampede_partitions_refused"); n != 1 { // an alert looks at it
+		t.Errorf("stampede_partitions_refused is %d", n)
+	}
+	b.end(w)
+}
