@@ -112,7 +112,7 @@ func TestBadOperations(t *testing.T) {
 				s.MakeTopic(in.Group+"-few", 3, map[string]string{"cleanup.policy": "compact", "max.message.bytes": "1200000"})
 				return []string{"--changelog-topic", in.Group + "-few"}
 			},
-			[]string{"topic {}-events has 6 partitions and {}-few has 3: they must have the same number", "delete {}-few"},
+			[]string{"topic {}-events: it has 6 partitions and {}-few has 3: they must have the same number", "delete {}-few"},
 		},
 		{
 			"the changelog is not compacted",

@@ -6,6 +6,7 @@
 //   - topics.go: the topics, made where they are missing and checked where they exist. A wrong setting is refused with the
 //     command that mends it, all of them in one error.
 //   - flags.go: the command-line flags that say all this.
+//   - look.go: the same for whoever only looks, and reach.go the way to one broker, step by step.
 //   - log.go: reads a stretch of a partition's log, for restores and for whoever judges a run.
 //   - client_metrics.go: the library's measurements of the client that works now.
 //   - embedded.go: a broker in this process. It is a convenience and no promise of durability.

@@ -273,16 +273,32 @@ func EnsureTopics(ctx context.Context, cl *kgo.Client, cfg TopicsConfig) (Topics
 		return TopicsState{}, err
 	}
 	state := TopicsState{Events: topics[0], Rewards: topics[1], Changelog: topics[2], DeadLetters: topics[3], Campaigns: topics[4], Outcomes: topics[5:]}
-	if state.Changelog.Partitions != state.Events.Partitions {
-		return TopicsState{}, fmt.Errorf("topic %s has %d partitions and %s has %d: they must have the same number, a user's ledger is "+
-			"found under the partition of the user's events; delete %[3]s (it is rebuilt only by reading all events again) or make %[1]s anew with %[4]d partitions",
-			state.Events.Name, state.Events.Partitions, state.Changelog.Name, state.Changelog.Partitions)
-	}
-	if state.Campaigns.Partitions != 1 {
-		return TopicsState{}, fmt.Errorf("topic %s has %d partitions and must have one, so that a publish is read in the order in which it was written: "+
-			"delete it, it is made again, and publish your campaigns in versions that are higher than those in force", state.Campaigns.Name, state.Campaigns.Partitions)
+	if mistakes := misfits(state.Events, state.Changelog, state.Campaigns); len(mistakes) > 0 {
+		return TopicsState{}, mistakes[0] // to mend one makes a topic anew
 	}
 	return state, nil
+}
+
+// misfits are the numbers of partitions that are wrong; of topics that are not there, which are zero, nothing is said.
+func misfits(events, changelog, campaigns Topic) (mistakes []TopicMistake) {
+	if changelog.Partitions != events.Partitions && changelog.Partitions > 0 && events.Partitions > 0 {
+		mistakes = append(mistakes, TopicMistake{
+			Topic: events.Name,
+			What:  fmt.Sprintf("it has %d partitions and %s has %d: they must have the same number", events.Partitions, changelog.Name, changelog.Partitions),
+			Why:   "a user's ledger is found under the partition of the user's events",
+			Mend: fmt.Sprintf("delete %s (it is rebuilt only by reading all events again) or make %s anew with %d partitions",
+				changelog.Name, events.Name, changelog.Partitions),
+		})
+	}
+	if campaigns.Partitions > 1 {
+		mistakes = append(mistakes, TopicMistake{
+			Topic: campaigns.Name,
+			What:  fmt.Sprintf("it has %d partitions and must have one", campaigns.Partitions),
+			Why:   "a publish must be read in the order in which it was written",
+			Mend:  "delete it, it is made again, and publish your campaigns in versions that are higher than those in force",
+		})
+	}
+	return mistakes
 }
 
 // EnsureOutcomes does the same for topics of outcomes alone.
@@ -418,39 +434,23 @@ func awaitLeaders(ctx context.Context, admin *kadm.Client, specs []spec) (kadm.T
 
 // check compares the topics with what they must be.
 func check(ctx context.Context, admin *kadm.Client, cfg TopicsConfig, specs []spec, details kadm.TopicDetails) ([]Topic, error) {
-	described, err := admin.DescribeTopicConfigs(ctx, names(specs)...)
+	looks, err := look(ctx, admin, specs, details)
 	if err != nil {
-		return nil, fmt.Errorf("describe topics: %w", err)
+		return nil, err
 	}
-	settings := map[string]map[string]string{}
-	for _, d := range described {
-		if isDenied(d.Err) {
-			return nil, &DeniedError{Principal: cfg.Principal, Missing: []Permission{OnTopic(d.Name, DescribeConfigs)}, cause: d.Err}
-		}
-		if d.Err != nil {
-			return nil, fmt.Errorf("describe topic %s: %w", d.Name, d.Err)
-		}
-		settings[d.Name] = map[string]string{}
-		for _, c := range d.Configs {
-			settings[d.Name][c.Key] = c.MaybeValue()
-		}
-	}
-	topics := make([]Topic, len(specs))
+	topics := make([]Topic, len(looks))
 	var errs []error
-	for i, s := range specs {
-		values := settings[s.name]
-		for _, r := range s.required {
-			if !r.holds(values[r.setting]) {
-				errs = append(errs, fmt.Errorf("topic %s: %s is %q and must be %q: %s.\n    kafka-configs.sh --bootstrap-server BROKER --alter --entity-type topics --entity-name %[1]s --add-config %[2]s=%[4]s",
-					s.name, r.setting, values[r.setting], r.mend, r.why))
-			}
+	for i, l := range looks {
+		if isDenied(l.Err) {
+			return nil, &DeniedError{Principal: cfg.Principal, Missing: []Permission{OnTopic(l.Name, DescribeConfigs)}, cause: l.Err}
 		}
-		topics[i] = Topic{
-			Name: s.name, ID: details[s.name].ID, Partitions: int32(len(details[s.name].Partitions)), //nolint:gosec // Kafka counts them in 32 bits
-			MaxMessageBytes: int32(number(values["max.message.bytes"])), //nolint:gosec // Kafka's own type
-			DeleteRetention: time.Duration(number(values["delete.retention.ms"])) * time.Millisecond,
-			Retention:       retention(number(values["retention.ms"])),
+		if l.Err != nil {
+			return nil, fmt.Errorf("describe topic %s: %w", l.Name, l.Err)
 		}
+		for _, mistake := range l.Mistakes {
+			errs = append(errs, mistake)
+		}
+		topics[i] = l.Topic
 	}
 	return topics, errors.Join(errs...)
 }
