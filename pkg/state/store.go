@@ -157,16 +157,9 @@ func lockDirectory(dir string, fs vfs.FS) (*pebble.Lock, error) {
 }
 
 func (s *Store) openPebble() error {
-	desc, err := pebble.Peek(s.dir, s.fs)
+	_, err := peek(s.dir, s.fs)
 	if err != nil {
-		if strings.Contains(err.Error(), "unknown format major version") {
-			return fmt.Errorf("%w: run that version, or drop the directory and let it be restored (%w)", ErrNewer, err)
-		}
 		return err
-	}
-	if desc.Exists && desc.FormatMajorVersion > pebbleFormat {
-		return fmt.Errorf("%w: its Pebble format is %d and this one reads up to %d: run that version, or drop the directory and let it be restored",
-			ErrNewer, desc.FormatMajorVersion, pebbleFormat)
 	}
 	return s.guard(func() error {
 		s.db, err = pebble.Open(s.dir, s.options)
