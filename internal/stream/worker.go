@@ -118,7 +118,7 @@ func NewWorker(cfg Config) *Worker {
 
 // transactional is the worker's transactional id. It outlives the process: whoever comes next with the same id makes the
 // broker abort what was left open.
-func (w *Worker) transactional() string { return w.cfg.Group + "-" + w.cfg.Instance }
+func (w *Worker) transactional() string { return TransactionalID(w.cfg.Group, w.cfg.Instance) }
 
 // fatal is an error that a new client would meet again: the process is to end and to say it.
 type fatal struct{ error }
