@@ -55,7 +55,7 @@ func (d *diagnose) Run(ctx context.Context) error {
 		}
 	}
 	cfg := doctor.Config{
-		Connection: connection, Topics: d.Topics(), Group: d.Group, Instance: d.Instance, Principal: "User:" + cmp.Or(d.SASLUser, "NAME"),
+		Connection: connection, Topics: d.Topics(), Group: d.Group, Instance: d.Instance, Principal: cmp.Or(connection.Security.Principal(), "User:NAME"),
 		State: d.State, MemoryBytes: int64(d.Memory), Sample: d.Sample, Watch: d.Watch,
 	}
 	cfg.Topics.Names.Outcomes = partners.Topics()

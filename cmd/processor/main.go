@@ -19,7 +19,7 @@ type commands struct {
 
 	Demo     demo         `cmd:"" help:"Show everything at once: a broker, events, a processor and the rewards, with nothing else installed."`
 	Run      run          `cmd:"" help:"Work on the events of a Kafka until told to stop."`
-	Doctor   diagnose     `cmd:"" help:"Look at the brokers, topics, permissions, clocks, producers, disk and limits, and say what is wrong and how to mend it."`
+	Doctor   diagnose     `cmd:"" section:"run" help:"Look at the brokers, topics, permissions, clocks, producers, disk and limits, and say what is wrong and how to mend it."`
 	Ready    ready        `cmd:"" section:"run" help:"Ask a processor of this machine whether it works on all that it is assigned; exit code 0 if so."`
 	Publish  publish      `cmd:"" help:"Put the campaigns of a directory in force, and withdraw those that it has not."`
 	InForce  inForce      `cmd:"" name:"campaigns" help:"List the campaigns that are in force, and how many users are under way in each."`
