@@ -175,7 +175,15 @@ func TestTheRuleThatASourceFollows(t *testing.T) {
 	f("too few", sources{"/a": java, "/b": librdkafka}, 3, "not checked: too few", "not checked: too few")
 	f("none", nil, 0, "not checked: there are no events")
 
-	s := sampled(sources{"/a": java}, 100)
+	// However few follow murmur2, it is the rule that the others are held against.
+	s := sampled(sources{"/a": librdkafka}, 100)
+	for i := range 20 {
+		user := fmt.Sprint(i)
+		s.add("/b", user, spot{int32(java([]byte(user), partitions)), "there"})
+	}
+	expect(t, "few by murmur2", partitioners("events", s), "wrong: others choose by murmur2", "ok: /b")
+
+	s = sampled(sources{"/a": java}, 100)
 	s.add("/a", "ann", spot{1, "events/1@7"})
 	s.add("/b", "ann", spot{2, "events/2@9"})
 	expect(t, "a user in two", partitioners("events", s), "ok: /a", "not checked: /b", "wrong: events/1@7 and events/2@9")
