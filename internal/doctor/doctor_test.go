@@ -229,6 +229,23 @@ func TestProducersThatDisagreeOnARealCluster(t *testing.T) {
 		[3]string{"wrong", "topic " + names.Events, "of users who are in two partitions, such as " + names.Events + "/"})
 }
 
+// awaitTopics waits until the broker has heard of topics that its controller has made.
+func awaitTopics(t *testing.T, admin *kadm.Client, names ...string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		details, err := admin.ListTopics(t.Context(), names...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = details.Error(); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestTopicsThatAreWrongOnARealCluster(t *testing.T) {
 	brokers := kafkatest.Shared(t).Addresses()
 	names := topicsOf()
@@ -255,6 +272,7 @@ func TestTopicsThatAreWrongOnARealCluster(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	awaitTopics(t, admin, names.Events, names.Changelog, names.Rewards)
 	found := examine(t, doctor.Config{Connection: kafka.Connection{Brokers: brokers}, Topics: kafka.TopicsConfig{Names: names}, Group: names.Events, Watch: time.Millisecond})
 	events := "topic " + names.Events
 	wants(t, found,
