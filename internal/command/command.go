@@ -1,5 +1,5 @@
 // Package command runs a program's subcommands: it parses what was typed, ends them at Ctrl-C or SIGTERM, and tells errors to
-// people. Beside that stands what subcommands have in common: flags, the log, the build, and answering by HTTP until the end.
+// people. Beside that stands what subcommands have in common: flags, the log and which repeats it leaves out, the build, and answering by HTTP until the end.
 //
 // # Settings
 //

@@ -148,7 +148,7 @@ func TestEachCommandWorksWithJustItsPermissions(t *testing.T) {
 	serve.start()
 	eventually(t, "the gateway takes an event", func() bool { return post(serve) == http.StatusAccepted })
 	s.Allow(processors, permissions(t, "processor run", "processor run --partners")...)
-	p := newProcessor(t, "processor", append(login(s, processors, s.PasswordFile(processors)), "--partners", c.partners, "--commit-interval", "20ms", "--checkpoint-interval", "500ms")...)
+	p := newProcessor(t, "processor", append(login(s, processors, s.PasswordFile(processors)), "--partners", c.partners, "--commit-interval", "20ms", "--checkpoint-interval", "500ms", "--log-repeats", "0")...)
 	p.start()
 	for _, u := range c.usages[1:3] { // they send events
 		s.Allow(u.user(), permissions(t, u.command)...)
