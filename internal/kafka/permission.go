@@ -19,7 +19,6 @@ type Operation string
 const (
 	Read            Operation = "Read"
 	Write           Operation = "Write"
-	Create          Operation = "Create"
 	Describe        Operation = "Describe"
 	DescribeConfigs Operation = "DescribeConfigs"
 )
@@ -134,7 +133,10 @@ func access(ctx context.Context, cl *kgo.Client, topics []string) (map[string]to
 func (c TopicsConfig) denied(specs []spec, told map[string]topicAccess) error {
 	var missing []Permission
 	for _, s := range specs {
-		t := told[s.name]
+		t, ok := told[s.name]
+		if !ok {
+			continue
+		}
 		for _, o := range c.uses(s.name) {
 			if errors.Is(t.err, kerr.TopicAuthorizationFailed) && o != DescribeConfigs || t.err == nil && !t.may(o) {
 				missing = append(missing, OnTopic(s.name, o))

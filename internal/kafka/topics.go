@@ -346,7 +346,7 @@ func create(ctx context.Context, cl *kgo.Client, cfg TopicsConfig, specs []spec)
 	for _, s := range specs {
 		switch err := told[s.name].err; {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			errs = append(errs, cfg.create(ctx, kadm.NewClient(cl), s))
+			errs = append(errs, cfg.createOne(ctx, kadm.NewClient(cl), s))
 			created = true
 		case err != nil && !errors.Is(err, kerr.TopicAuthorizationFailed):
 			errs = append(errs, fmt.Errorf("look up topic %s: %w", s.name, err))
@@ -361,8 +361,8 @@ func create(ctx context.Context, cl *kgo.Client, cfg TopicsConfig, specs []spec)
 	return cfg.denied(specs, told)
 }
 
-// create makes one topic.
-func (c TopicsConfig) create(ctx context.Context, admin *kadm.Client, s spec) error {
+// createOne makes one topic.
+func (c TopicsConfig) createOne(ctx context.Context, admin *kadm.Client, s spec) error {
 	settings := make(map[string]*string, len(s.settings))
 	for name, value := range s.settings {
 		settings[name] = &value
