@@ -19,6 +19,7 @@ import (
 	"github.com/stampede-rewards/stampede/internal/command"
 	"github.com/stampede-rewards/stampede/internal/gateway"
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/tracing"
 )
 
 // serve is the gateway: events by HTTP.
@@ -44,6 +45,7 @@ type serve struct {
 	HeaderTimeout time.Duration `env:"STAMPEDE_GATEWAY_HEADER_TIMEOUT" default:"5s" help:"How long a client may take to send its headers (${default})."`
 	BodyTimeout   time.Duration `env:"STAMPEDE_GATEWAY_BODY_TIMEOUT" default:"30s" help:"How long a client may take to send a request (${default})."`
 	command.Logging
+	Traces tracing.Flags `embed:""`
 }
 
 // Validate is called by kong.
@@ -78,7 +80,7 @@ func (s *serve) Validate() error {
 	if s.Spool != "" && s.SpoolBytes < s.MaxBody {
 		errs = append(errs, fmt.Errorf("--spool-bytes is %s, and the largest body (--max-body) has %s: a spool must have room for one", s.SpoolBytes, s.MaxBody))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.Traces.Validate())...)
 }
 
 // Run is called by main.
@@ -89,9 +91,18 @@ func (s *serve) Run(ctx context.Context) error {
 		return err
 	}
 	connection.Log = log
+	traces, err := s.Traces.Start("stampede-gateway", command.ThisBuild().Version, log)
+	if err != nil {
+		return err
+	}
+	defer traces.Close()
+	connection.Log = log
+	if provider := traces.Provider(); provider != nil {
+		connection.Hooks = append(connection.Hooks, gateway.TraceProducing(provider))
+	}
 	cfg := gateway.Config{
 		MaxBody: int64(s.MaxBody), MaxEvent: int(s.MaxEvent), MaxBatch: s.MaxBatch, MaxInFlight: int64(s.MaxInFlight), Connections: s.Connections,
-		HeaderTimeout: s.HeaderTimeout, BodyTimeout: s.BodyTimeout, Log: log,
+		HeaderTimeout: s.HeaderTimeout, BodyTimeout: s.BodyTimeout, Traces: traces.Provider(), Log: log,
 	}
 	if cfg.TLS, err = s.tls(); err != nil {
 		return err
@@ -102,18 +113,18 @@ func (s *serve) Run(ctx context.Context) error {
 		}
 	}
 	if s.Spool != "" {
-		return s.spooled(ctx, cfg, connection, log)
+		return s.spooled(ctx, cfg, connection, traces, log)
 	}
 	cl, sink, err := s.kafka(ctx, connection)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	return s.serve(ctx, cfg, sink, nil, log)
+	return s.serve(ctx, cfg, sink, nil, traces, log)
 }
 
 // spooled serves from the disk, and brings the events to Kafka in the background, from the moment at which it is reached.
-func (s *serve) spooled(ctx context.Context, cfg gateway.Config, connection kafka.Connection, log *slog.Logger) (err error) {
+func (s *serve) spooled(ctx context.Context, cfg gateway.Config, connection kafka.Connection, traces *tracing.Tracing, log *slog.Logger) (err error) {
 	spool, err := gateway.OpenSpool(s.Spool, int64(s.SpoolBytes), log)
 	if err != nil {
 		return err
@@ -135,7 +146,7 @@ func (s *serve) spooled(ctx context.Context, cfg gateway.Config, connection kafk
 			}
 		}
 	})
-	tasks.Go(func() error { return s.serve(ctx, cfg, spool, spool, log) })
+	tasks.Go(func() error { return s.serve(ctx, cfg, spool, spool, traces, log) })
 	return tasks.Wait()
 }
 
@@ -166,10 +177,11 @@ func (s *serve) kafka(ctx context.Context, connection kafka.Connection) (*kgo.Cl
 	return cl, gateway.NewKafka(cl, topics.Events.Name, s.Acknowledged), nil
 }
 
-func (s *serve) serve(ctx context.Context, cfg gateway.Config, sink gateway.Sink, spool *gateway.Spool, log *slog.Logger) error {
+func (s *serve) serve(ctx context.Context, cfg gateway.Config, sink gateway.Sink, spool *gateway.Spool, traces *tracing.Tracing, log *slog.Logger) error {
 	metrics := gateway.NewMetrics(spool)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(metrics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), command.ThisBuild().Collector())
+	registry.MustRegister(traces.Collectors()...)
 	listener, err := net.Listen("tcp", s.Listen)
 	if err != nil {
 		return fmt.Errorf("take events: %w", err)

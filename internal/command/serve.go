@@ -6,7 +6,15 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
+
+// MetricsHandler answers with metrics, as OpenMetrics too for whoever asks for that: only there examples have their trace's id.
+func MetricsHandler(metrics prometheus.Gatherer) http.Handler {
+	return promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true})
+}
 
 // Serve answers on a listener until ctx ends. Answers that are running then are waited for, no longer than grace: a client that is slower is cut off.
 func Serve(ctx context.Context, server *http.Server, listener net.Listener, grace time.Duration) error {

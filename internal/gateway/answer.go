@@ -15,8 +15,8 @@ type result struct {
 }
 
 // answerBatch tells what became of each event, in the order of the batch: 202 if all are taken, 207 if some are, else the status of the
-// first that is not.
-func answerBatch(w http.ResponseWriter, items []item) {
+// first that is not. It returns that status.
+func answerBatch(w http.ResponseWriter, items []item) (status int) {
 	results := struct {
 		Accepted int      `json:"accepted"`
 		Refused  int      `json:"refused"`
@@ -37,7 +37,7 @@ func answerBatch(w http.ResponseWriter, items []item) {
 			first = it.problem.Status
 		}
 	}
-	status := http.StatusMultiStatus
+	status = http.StatusMultiStatus
 	if results.Accepted == 0 || results.Refused == 0 {
 		status = first
 	}
@@ -49,6 +49,7 @@ func answerBatch(w http.ResponseWriter, items []item) {
 	setRetry(w, retry)
 	w.WriteHeader(status)
 	_, _ = w.Write(append(text, '\n')) // whoever asked may be gone
+	return status
 }
 
 func say(w http.ResponseWriter, code int, text string) {

@@ -57,7 +57,7 @@ func (k *Kafka) Take(ctx context.Context, events []Event) []error {
 	var all sync.WaitGroup
 	for i := range events {
 		all.Add(1)
-		k.client.Produce(context.WithoutCancel(ctx), k.record(events[i]), func(_ *kgo.Record, err error) {
+		k.client.Produce(events[i].traced(context.WithoutCancel(ctx)), k.record(events[i]), func(_ *kgo.Record, err error) {
 			k.underway.Release(1)
 			mu.Lock()
 			errs[i] = k.told(err)
@@ -94,7 +94,7 @@ func (k *Kafka) told(err error) error {
 
 // produce is for the forwarder.
 func (k *Kafka) produce(ctx context.Context, e Event, done func(error)) {
-	k.client.Produce(ctx, k.record(e), func(_ *kgo.Record, err error) {
+	k.client.Produce(e.traced(ctx), k.record(e), func(_ *kgo.Record, err error) {
 		if err != nil {
 			err = fmt.Errorf("topic %s: %w", k.topic, err)
 		}

@@ -2,9 +2,14 @@ package gateway
 
 import (
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 )
+
+// maxBuckets bounds the native histogram: beyond it the buckets become wider, and after an hour they may begin anew.
+const maxBuckets = 160
 
 // Metrics are the gateway's. The labels are bounded: keys by the file of keys, results by what a problem can be.
 type Metrics struct {
@@ -21,7 +26,8 @@ func NewMetrics(spool *Spool) *Metrics {
 		}, []string{"key", "result"}),
 		took: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "stampede_gateway_request_seconds", Help: "How long a request took from its headers to its answer.",
-			Buckets: []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10}, NativeHistogramBucketFactor: 1.1,
+			Buckets:                     []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10},
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: maxBuckets, NativeHistogramMinResetDuration: time.Hour,
 		}),
 	}
 	if spool != nil {
@@ -53,6 +59,15 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 
 func (m *Metrics) all() []prometheus.Collector {
 	return append([]prometheus.Collector{m.events, m.took}, m.spool...)
+}
+
+// request notes how long a request took, with its trace as an example where it is one that was kept.
+func (m *Metrics) request(took time.Duration, of trace.SpanContext) {
+	if !of.IsSampled() {
+		m.took.Observe(took.Seconds())
+		return
+	}
+	m.took.(prometheus.ExemplarObserver).ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": of.TraceID().String()})
 }
 
 func (m *Metrics) event(key string, problem *Problem) {

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/stampede-rewards/stampede/internal/tracing"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
@@ -25,6 +28,7 @@ const (
 type item struct {
 	id      string
 	event   Event
+	trace   trace.SpanContext // by its own extension; not valid where it has none
 	problem *Problem
 }
 
@@ -80,10 +84,14 @@ func (rd *reader) structured(body []byte, key *Key) item {
 	if user == "" {
 		return item{problem: noUser()}
 	}
-	return rd.decode(&decoder, Event{
+	it := rd.decode(&decoder, Event{
 		User: user, Value: value,
 		Headers: []campaign.Header{{Key: "content-type", Value: []byte(structuredType)}},
 	}, key)
+	if it.problem == nil {
+		it.trace = tracing.Parent([]byte(decoder.Extension(tracing.Header)))
+	}
+	return it
 }
 
 // binary reads an event whose attributes are headers.
@@ -113,7 +121,9 @@ func (rd *reader) binary(header http.Header, body []byte, key *Key) item {
 	if e.User == "" {
 		return item{id: header.Get("ce-id"), problem: noUser()}
 	}
-	return rd.decode(&campaign.Decoder{MaxBytes: rd.maxEvent}, e, key)
+	it := rd.decode(&campaign.Decoder{MaxBytes: rd.maxEvent}, e, key)
+	it.trace = tracing.Parent([]byte(header.Get("ce-" + tracing.Header)))
+	return it
 }
 
 func noUser() *Problem {

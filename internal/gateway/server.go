@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/net/netutil"
 
 	"github.com/stampede-rewards/stampede/internal/command"
@@ -32,9 +32,10 @@ type Config struct {
 	IdleTimeout   time.Duration // between two requests of a connection: 1 min
 	MaxHeader     int           // bytes of a request's headers: 32 KiB
 
-	Keys *Keys       // who may send events; nil is anybody
-	TLS  *tls.Config // nil is none
-	Log  *slog.Logger
+	Keys   *Keys                // who may send events; nil is anybody
+	TLS    *tls.Config          // nil is none
+	Traces trace.TracerProvider // nil is none
+	Log    *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -79,13 +80,18 @@ type Server struct {
 	sink     Sink
 	metrics  *Metrics
 	reader   reader
+	tracer   trace.Tracer // nil is none
 	inFlight atomic.Int64 // bytes of bodies in memory
 }
 
 // NewServer gives what clients send to a sink.
 func NewServer(cfg Config, sink Sink, metrics *Metrics) *Server {
 	cfg = cfg.withDefaults()
-	return &Server{cfg: cfg, sink: sink, metrics: metrics, reader: reader{maxEvent: cfg.MaxEvent, maxBatch: cfg.MaxBatch, now: time.Now}}
+	s := &Server{cfg: cfg, sink: sink, metrics: metrics, reader: reader{maxEvent: cfg.MaxEvent, maxBatch: cfg.MaxBatch, now: time.Now}}
+	if cfg.Traces != nil {
+		s.tracer = cfg.Traces.Tracer("stampede/gateway")
+	}
+	return s
 }
 
 // Handler answers everything that the gateway answers, but for metrics.
@@ -115,7 +121,7 @@ func probes(mux *http.ServeMux, sink Sink) {
 // Admin answers /metrics, for a port of its own, and an orchestrator, which then needs neither a certificate nor the clients' port.
 func Admin(metrics prometheus.Gatherer, sink Sink) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", command.MetricsHandler(metrics))
 	probes(mux, sink)
 	return mux
 }
@@ -151,40 +157,46 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener) erro
 // events is POST /v1/events.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	ctx, span := s.trace(r)
+	defer span.End()
 	key, problem := s.cfg.Keys.who(r)
 	if problem != nil {
-		s.refuse(w, "nobody", problem)
+		s.refuse(w, span, "nobody", problem)
 		return
 	}
 	body, problem := s.body(r)
 	defer s.inFlight.Add(-int64(cap(body)))
 	if problem != nil {
-		s.refuse(w, key.Name, problem)
+		s.refuse(w, span, key.Name, problem)
 		return
 	}
 	items, batch, problem := s.reader.read(r, body, key)
 	if problem != nil {
-		s.refuse(w, key.Name, problem)
+		s.refuse(w, span, key.Name, problem)
 		return
 	}
-	s.take(r.Context(), key, items)
+	carry(ctx, span, items)
+	s.take(ctx, key, items)
 	for i := range items {
 		s.metrics.event(key.Name, items[i].problem)
 	}
-	s.metrics.took.Observe(time.Since(began).Seconds())
+	s.metrics.request(time.Since(began), span.SpanContext())
 	if batch {
-		answerBatch(w, items)
+		answered(span, answerBatch(w, items))
 		return
 	}
 	if items[0].problem != nil {
+		answered(span, items[0].problem.Status)
 		items[0].problem.write(w)
 		return
 	}
+	answered(span, http.StatusAccepted)
 	w.WriteHeader(http.StatusAccepted)
 }
 
-func (s *Server) refuse(w http.ResponseWriter, key string, problem *Problem) {
+func (s *Server) refuse(w http.ResponseWriter, span trace.Span, key string, problem *Problem) {
 	s.metrics.event(key, problem)
+	answered(span, problem.Status)
 	problem.write(w)
 }
 

@@ -135,6 +135,12 @@ func (d *Decoder) Decode(rec *Record, ev *Event) *Rejection {
 	return d.structured(rec, ev)
 }
 
+// Extension returns an attribute of the event in the structured mode that was decoded last, for a producer: empty where the event has none of this name
+// that is a string. The engine knows nothing of it.
+func (d *Decoder) Extension(name string) string {
+	return strings.Clone(d.document.root().Get(name).Text())
+}
+
 // attributes are the context attributes that matter, as they come in either mode.
 type attributes struct {
 	specversion, id, source, typ, time, subject, timezone string
