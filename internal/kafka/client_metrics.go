@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,5 +34,11 @@ func (m *ClientMetrics) Gather() ([]*dto.MetricFamily, error) {
 	if current == nil {
 		return nil, nil
 	}
-	return current.Gather()
+	families, err := current.Gather()
+	for _, f := range families {
+		if name, counts := strings.CutSuffix(f.GetName(), "_total"); counts && f.GetType() == dto.MetricType_GAUGE {
+			f.Name = &name // the library calls two of its gauges like counters
+		}
+	}
+	return families, err
 }
