@@ -16,6 +16,7 @@ import (
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/internal/stream"
+	"github.com/stampede-rewards/stampede/internal/tracing"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
@@ -36,6 +37,7 @@ type run struct {
 
 	Listen string `env:"STAMPEDE_LISTEN" placeholder:"HOST:PORT" help:"Where /metrics, /healthz and /readyz are served (default: 127.0.0.1:9180, or any free port of 127.0.0.1)."`
 	command.Logging
+	Traces tracing.Flags `embed:""`
 }
 
 // Validate is called by kong.
@@ -56,7 +58,7 @@ func (r *run) Validate() error {
 	if r.Listen != "" {
 		errs = append(errs, command.ListenAddress("listen", r.Listen))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.Traces.Validate())...)
 }
 
 // Run is called by main.
@@ -78,10 +80,15 @@ func (r *run) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	traces, err := r.Traces.Start("stampede-processor", command.ThisBuild().Version, log)
+	if err != nil {
+		return err
+	}
+	defer traces.Close()
 	p, err := newProcess(stream.Config{
 		Connection: connection, Topics: r.Topics(), Group: r.Group, Instance: r.Instance, Partners: partners,
-		CommitInterval: r.CommitInterval, CheckpointInterval: r.CheckpointInterval, Log: log,
-	}, state.Config{Dir: r.State, MemoryBytes: int64(r.Memory), Sync: r.Sync, Log: log}, r.Listen)
+		CommitInterval: r.CommitInterval, CheckpointInterval: r.CheckpointInterval, Traces: traces.Provider(), Log: log,
+	}, state.Config{Dir: r.State, MemoryBytes: int64(r.Memory), Sync: r.Sync, Log: log}, r.Listen, traces.Collectors()...)
 	if err != nil {
 		return err
 	}
@@ -130,8 +137,8 @@ type process struct {
 	server *server
 }
 
-// newProcess opens the store and the port. What it returns is to be run, which closes both.
-func newProcess(cfg stream.Config, store state.Config, listen string) (*process, error) {
+// newProcess opens the store and the port; more is what else its metrics are. What it returns is to be run, which closes both.
+func newProcess(cfg stream.Config, store state.Config, listen string, more ...prometheus.Collector) (*process, error) {
 	var err error
 	p := &process{}
 	if p.store, err = state.Open(store); err != nil {
@@ -142,6 +149,7 @@ func newProcess(cfg stream.Config, store state.Config, listen string) (*process,
 	p.worker = stream.NewWorker(cfg)
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		cfg.Metrics, stream.StoreCollector(p.store), diskFree(store.Dir), command.ThisBuild().Collector())
+	registry.MustRegister(more...)
 	if p.server, err = newServer(listen, prometheus.Gatherers{registry, cfg.ClientMetrics}, p.worker.Status); err != nil {
 		return nil, errors.Join(err, p.store.Close())
 	}

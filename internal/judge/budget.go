@@ -116,20 +116,23 @@ type message struct {
 	cause  string
 	key    string
 	value  string
+	trace  string // of which it is, as text
 	recall bool
 }
 
-func (m message) String() string { return fmt.Sprintf("because of %s: %q %s", m.cause, m.key, m.value) }
+func (m message) String() string {
+	return fmt.Sprintf("because of %s: %q %s%s", m.cause, m.key, m.value, m.trace)
+}
 
 // claimed notes claims and answers that the engine makes because of a record.
 func (f *folding) claimed(r *kgo.Record, claims []campaign.Claim, answers []campaign.Answer) {
 	for i := range claims {
 		f.claims[claims[i].Reward.ID] = true
-		f.messages = append(f.messages, message{claims[i].Home, fmt.Sprint(r.Offset), campaign.ControlKey, string(claims[i].Append(nil, r.Partition)), false})
+		f.messages = append(f.messages, message{claims[i].Home, fmt.Sprint(r.Offset), campaign.ControlKey, string(claims[i].Append(nil, r.Partition)), traceBecauseOf(r), false})
 	}
 	for i := range answers {
 		f.answers[answers[i].RewardID] = true
-		f.messages = append(f.messages, message{answers[i].Partition, fmt.Sprint(r.Offset), answers[i].User, string(answers[i].Append(nil)), false})
+		f.messages = append(f.messages, message{answers[i].Partition, fmt.Sprint(r.Offset), answers[i].User, string(answers[i].Append(nil)), traceBecauseOf(r), false})
 	}
 }
 
@@ -161,7 +164,7 @@ func (c Case) compareMessages(ctx context.Context, expected map[int32]*fold, com
 				if _, cause, err := causeOf(r); err == nil && cause >= committed[n].offset {
 					findings = append(findings, broken(NothingUncommitted, "%s is for events/%d@%d, and the committed offset is %d", at(r), n, cause, committed[n].offset))
 				}
-				got = append(got, message{to, stream.Header(r, "stampede_offset"), string(r.Key), string(r.Value), false}.String())
+				got = append(got, message{to, stream.Header(r, "stampede_offset"), string(r.Key), string(r.Value), traceIn(r), false}.String())
 			}
 			v.Messages += len(got)
 			if diff := firstDifferences(want, got); diff != "" {

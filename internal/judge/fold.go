@@ -91,7 +91,9 @@ func (f *folding) keep(offset int64) {
 // apply applies a record, and what is due before it.
 func (f *folding) apply(r *kgo.Record) error {
 	took := func(_ string, _ int64, result *campaign.Result) error {
-		f.took(r, result)
+		passing := *r
+		passing.Headers = nil // what is due by the clock is no part of the trace of the record that moves it
+		f.took(&passing, result)
 		return nil
 	}
 	f.replay.Use(f.inForce.Set())
@@ -147,7 +149,7 @@ func (f *folding) issued(r *kgo.Record, rewards []campaign.Reward) {
 	for i := range rewards {
 		f.rewards = append(f.rewards, &kgo.Record{
 			Key: []byte(rewards[i].User), Value: rewards[i].AppendJSON(nil),
-			Headers: []kgo.RecordHeader{{Key: "stampede_offset", Value: []byte(fmt.Sprint(r.Offset))}},
+			Headers: append([]kgo.RecordHeader{{Key: "stampede_offset", Value: []byte(fmt.Sprint(r.Offset))}}, traceOf(r)...),
 		})
 	}
 }
@@ -158,7 +160,7 @@ func (f *folding) took(r *kgo.Record, result *campaign.Result) {
 	f.claimed(r, result.Claims, nil)
 	for i := range result.Recalls {
 		rc := &result.Recalls[i]
-		f.messages = append(f.messages, message{rc.Home, fmt.Sprint(r.Offset), campaign.ControlKey, string(rc.Append(nil)), true})
+		f.messages = append(f.messages, message{rc.Home, fmt.Sprint(r.Offset), campaign.ControlKey, string(rc.Append(nil)), traceBecauseOf(r), true})
 	}
 	for _, e := range result.Outcomes {
 		switch e.Kind {

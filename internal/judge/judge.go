@@ -238,7 +238,7 @@ func (c Case) compareRewards(ctx context.Context, order *order, expected map[int
 func rewardLines(rewards []*kgo.Record) []string {
 	lines := make([]string, len(rewards))
 	for i, r := range rewards {
-		lines[i] = fmt.Sprintf("because of %s: %s %s", stream.Header(r, "stampede_offset"), r.Key, r.Value)
+		lines[i] = fmt.Sprintf("because of %s: %s %s%s", stream.Header(r, "stampede_offset"), r.Key, r.Value, traceIn(r))
 	}
 	return lines
 }

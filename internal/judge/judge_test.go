@@ -298,6 +298,10 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 			rs[0].Headers = nil
 			return rs
 		}), judge.FoldEquality},
+		{"a reward is in a trace of which its event says nothing", rewrite(rewards, func(_ *run, rs []*kgo.Record) []*kgo.Record {
+			rs[0].Headers = append(rs[0].Headers, kgo.RecordHeader{Key: "traceparent", Value: []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")})
+			return rs
+		}), judge.FoldEquality},
 		{"two rewards have changed places", rewrite(rewards, func(_ *run, rs []*kgo.Record) []*kgo.Record {
 			last := 0
 			for last+1 < len(rs) && rs[last+1].Partition == rs[0].Partition {

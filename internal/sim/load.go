@@ -136,10 +136,21 @@ func (l *load) drawRaise(d model.Draw) {
 func (w *world) send() {
 	defer close(w.sent)
 	pause := w.Load / time.Duration(len(w.load.records))
-	for _, r := range w.load.records {
+	for i, r := range w.load.records {
 		time.Sleep(pause)
-		w.produce(&kgo.Record{Topic: w.topics.Events.Name, Key: []byte(r.User), Value: r.CloudEvent(), Timestamp: r.Clock.Add(w.jump())})
+		w.produce(&kgo.Record{Topic: w.topics.Events.Name, Key: []byte(r.User), Value: r.CloudEvent(), Timestamp: r.Clock.Add(w.jump()), Headers: traceOf(i)})
 	}
+}
+
+// traceOf are the headers of a record of events: some say of which trace it is, and some of those say it wrong.
+func traceOf(n int) []kgo.RecordHeader {
+	switch n % 4 {
+	case 0:
+		return []kgo.RecordHeader{{Key: "traceparent", Value: fmt.Appendf(nil, "00-%032x-%016x-01", n+1, n+1)}}
+	case 1:
+		return []kgo.RecordHeader{{Key: "traceparent", Value: fmt.Appendf(nil, "00-%032X-%016x-ff", n+0xa0, n)}}
+	}
+	return nil
 }
 
 func (w *world) produce(r *kgo.Record) {

@@ -20,7 +20,8 @@ var errUndecided = errors.New("the transaction's outcome is not known")
 // cycle collects events for an interval, or until a bound, and commits what they lead to. It returns when the cycle is decided, so
 // that the next one may begin (S1). The caller allows rebalances afterwards.
 func (s *session) cycle(ctx context.Context) error {
-	var began, deadline time.Time // none until there are records
+	var deadline time.Time // none until there are records
+	s.phases = phases{}
 	var records int
 	var bytes int64
 	for {
@@ -32,6 +33,7 @@ func (s *session) cycle(ctx context.Context) error {
 		if err := s.afterPoll(fetches); err != nil {
 			return err
 		}
+		folding := time.Now()
 		n, size, err := s.apply(fetches)
 		if err != nil {
 			return fatal{err}
@@ -41,9 +43,10 @@ func (s *session) cycle(ctx context.Context) error {
 			return s.idle()
 		}
 		if deadline.IsZero() {
-			began = time.Now()
-			deadline = began.Add(s.cfg.CommitInterval)
+			s.phases.began = folding
+			deadline = time.Now().Add(s.cfg.CommitInterval)
 		}
+		s.phases.folding += time.Since(folding)
 		if s.enough(ctx, deadline, records, bytes) || s.holds() {
 			break
 		}
@@ -51,7 +54,8 @@ func (s *session) cycle(ctx context.Context) error {
 	if err := s.commit(ctx); err != nil {
 		return err
 	}
-	s.cfg.Metrics.cycleSeconds.Observe(time.Since(began).Seconds())
+	s.cfg.Metrics.cycleSeconds.Observe(time.Since(s.phases.began).Seconds())
+	s.cfg.Metrics.foldSeconds.Observe(s.phases.folding.Seconds())
 	return s.checkpointDue()
 }
 
@@ -128,7 +132,8 @@ func (s *session) commit(ctx context.Context) error {
 	if err := s.prepare(transaction, touched); err != nil {
 		return fatal{err}
 	}
-	s.cfg.Metrics.prepareSeconds.Observe(time.Since(began).Seconds())
+	s.phases.collected, s.phases.journalled = began, time.Now()
+	s.cfg.Metrics.prepareSeconds.Observe(s.phases.journalled.Sub(began).Seconds())
 
 	ends, err := s.transact(ctx, transaction, touched)
 	if err != nil {
@@ -136,6 +141,8 @@ func (s *session) commit(ctx context.Context) error {
 	}
 	s.pollAgain(touched)
 	now := time.Now()
+	s.phases.committed = now
+	s.trace(touched)
 	for i, p := range touched {
 		p.committed(ends[i].Offset+1, now)
 		s.cfg.Metrics.observe(p.number, &p.tally, p.lag(), now)
@@ -222,6 +229,7 @@ func (s *session) transact(ctx context.Context, transaction state.TransactionID,
 	if err := produced.Err(); err != nil {
 		return nil, fmt.Errorf("produce %s: %w", transaction, err)
 	}
+	s.phases.produced = time.Now()
 	committed, err := s.client.End(kgo.PreTxnCommitFnContext(ctx, s.nameTransaction(transaction)), kgo.TryCommit)
 	if err != nil {
 		return nil, fmt.Errorf("end %s: %w: %w", transaction, errUndecided, errors.Join(err, s.givenUp(ctx)))

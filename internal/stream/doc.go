@@ -16,7 +16,7 @@
 //     written to make that possible.
 //   - in_force.go: the campaigns of a partition, which its log tells; publish.go is how they get into the log, and registry.go what
 //     publishers compare with.
-//   - tally.go, metrics.go, latency.go, status.go: what happened, for people.
+//   - tally.go, metrics.go, latency.go, census.go, status.go: what happened, for people; trace.go: what became of one event.
 //
 // The invariants that comments cite:
 //

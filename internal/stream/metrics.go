@@ -10,8 +10,14 @@ import (
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
-// Metrics are what a worker counts, for a Prometheus registry. Everything about events counts what was committed, once.
+// maxBuckets bounds a native histogram: beyond it the buckets become wider, and after an hour they may begin anew.
+const maxBuckets = 160
+
+// Metrics are what a worker counts, for a Prometheus registry. Everything about events counts what was committed, once. Labels are bounded: by the topic's
+// partitions, by lists in the program, and what others choose by maxNames.
 type Metrics struct {
+	campaigns, budgets names // as labels
+
 	events       *prometheus.CounterVec // by partition
 	eventBytes   prometheus.Counter
 	decisions    *prometheus.CounterVec // by campaign and decision
@@ -26,12 +32,16 @@ type Metrics struct {
 	newUsers     prometheus.Counter
 	splitUsers   prometheus.Counter
 	lag          *prometheus.GaugeVec // by partition
+	users        *prometheus.GaugeVec // by campaign and stage
 
 	eventLatency  *latencies
 	rewardLatency *latencies
 
+	unfollowed prometheus.Counter
+
 	cycles         prometheus.Counter
 	cycleSeconds   prometheus.Histogram
+	foldSeconds    prometheus.Histogram
 	prepareSeconds prometheus.Histogram
 	commitSeconds  prometheus.Histogram
 	outcomes       *prometheus.CounterVec
@@ -39,6 +49,7 @@ type Metrics struct {
 	fired, ticks   prometheus.Counter
 	discards       prometheus.Counter
 
+	rebalances                      prometheus.Counter
 	assigned, open, refused         prometheus.Gauge
 	inForce                         prometheus.Gauge
 	overlayBytes                    prometheus.Gauge
@@ -62,7 +73,10 @@ func NewMetrics() *Metrics {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "stampede_" + name, Help: help})
 	}
 	histogram := func(name, help string) prometheus.Histogram {
-		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "stampede_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)})
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "stampede_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: maxBuckets, NativeHistogramMinResetDuration: time.Hour,
+		})
 	}
 	return &Metrics{
 		events:       counters("events_total", "Events processed and committed.", "partition"),
@@ -85,15 +99,21 @@ func NewMetrics() *Metrics {
 			"the producers do not agree on a partitioner. Only a few partitions are looked at, so the true number can be higher."),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stampede_lag_records", Help: "Records that wait, as of the last fetch."}, []string{"partition"}),
 
+		users: gauges("campaign_users", "Users of the open partitions who took part in a campaign that is not closed, who are in progress there, and who have achieved something, "+
+			"as of the last census.", "campaign", "stage"),
+
 		eventLatency:  newLatencies("stampede_event_latency_seconds", "From an event's arrival at the broker to its commit."),
 		rewardLatency: newLatencies("stampede_reward_latency_seconds", "From the arrival of the event that made a reward due to the reward's commit."),
+		unfollowed:    counter("rewards_without_span_total", "Rewards whose event's trace is kept, and which have no span because too many came in one cycle."),
 
 		cycles:         counter("cycles_total", "Transactions committed."),
 		cycleSeconds:   histogram("cycle_seconds", "Time from a cycle's first events to its commit: the commit interval and what comes on top."),
+		foldSeconds:    histogram("fold_seconds", "Time that the engine took for a cycle's events."),
 		prepareSeconds: histogram("prepare_seconds", "Time to write a cycle to the journal."),
 		commitSeconds:  histogram("commit_seconds", "Time from the end of a cycle's processing to its commit."),
 		discards:       counter("clients_discarded_total", "Clients thrown away, because an outcome was unknown or the group had moved on."),
 
+		rebalances:      counter("rebalances_total", "Rebalances of the group that this worker took part in."),
 		assigned:        gauge("partitions_assigned", "Partitions that the group has assigned to this worker."),
 		open:            gauge("partitions_open", "Partitions that are processed. All that is assigned should be."),
 		refused:         gauge("partitions_refused", "Partitions that are not processed until somebody mends what the log says."),
@@ -109,9 +129,9 @@ func NewMetrics() *Metrics {
 
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.events, m.eventBytes, m.decisions, m.rewards, m.outcomes, m.shared, m.claims, m.budgetLimit, m.budgetLeft, m.fired, m.ticks, m.deadLetters, m.unknownZones, m.erased, m.dropped, m.newUsers, m.splitUsers, m.lag,
-		m.eventLatency, m.rewardLatency, m.cycles, m.cycleSeconds, m.prepareSeconds, m.commitSeconds, m.discards,
-		m.assigned, m.open, m.refused, m.inForce, m.overlayBytes, m.restores, m.restoredRecords, m.journalReplayed, m.journalDropped, m.quarantined,
+		m.events, m.eventBytes, m.decisions, m.rewards, m.outcomes, m.shared, m.claims, m.budgetLimit, m.budgetLeft, m.fired, m.ticks, m.deadLetters, m.unknownZones, m.erased, m.dropped, m.newUsers, m.splitUsers, m.lag, m.users,
+		m.eventLatency, m.rewardLatency, m.unfollowed, m.cycles, m.cycleSeconds, m.foldSeconds, m.prepareSeconds, m.commitSeconds, m.discards,
+		m.rebalances, m.assigned, m.open, m.refused, m.inForce, m.overlayBytes, m.restores, m.restoredRecords, m.journalReplayed, m.journalDropped, m.quarantined,
 	}
 }
 
@@ -136,17 +156,17 @@ func (m *Metrics) observe(partition int32, t *tally, lag int64, now time.Time) {
 	m.lag.WithLabelValues(label).Set(float64(lag))
 	m.eventBytes.Add(float64(t.bytes))
 	for of, n := range t.decisions {
-		m.decisions.WithLabelValues(of.campaign, of.decision.String()).Add(float64(n))
+		m.decisions.WithLabelValues(m.campaigns.label(of.campaign), of.decision.String()).Add(float64(n))
 	}
 	for campaign, n := range t.rewards {
-		m.rewards.WithLabelValues(campaign).Add(float64(n))
+		m.rewards.WithLabelValues(m.campaigns.label(campaign)).Add(float64(n))
 	}
 	for of, n := range t.outcomes {
-		m.outcomes.WithLabelValues(of.campaign, of.kind.String()).Add(float64(n))
+		m.outcomes.WithLabelValues(m.campaigns.label(of.campaign), of.kind.String()).Add(float64(n))
 	}
 	m.shared.Add(float64(t.shared))
 	for of, n := range t.claims {
-		m.claims.WithLabelValues(of.budget, of.decision).Add(float64(n))
+		m.claims.WithLabelValues(m.budgets.label(of.budget), of.decision).Add(float64(n))
 	}
 	m.fired.Add(float64(t.fired))
 	for reason, n := range t.rejections {
@@ -159,17 +179,37 @@ func (m *Metrics) observe(partition int32, t *tally, lag int64, now time.Time) {
 	m.splitUsers.Add(float64(t.split))
 	m.eventLatency.add(t.arrivals, now)
 	m.rewardLatency.add(t.dues, now)
+	m.rewardLatency.exemplify(t.followed, now)
+	m.unfollowed.Add(float64(t.unfollowed))
 }
 
 // observeBudgets shows the budgets whose claims a partition decides, by its clock (Unix ms).
 func (m *Metrics) observeBudgets(partition int32, budgets []campaign.BudgetStanding, clock int64) {
 	label := strconv.Itoa(int(partition))
 	for _, b := range budgets {
-		if b.Home == partition {
+		if b.Home == partition && m.budgets.label(b.ID) == b.ID { // what is left of several together says nothing
 			now := b.At(clock)
 			m.budgetLimit.WithLabelValues(b.ID, label).Set(float64(b.Limit()))
 			m.budgetLeft.WithLabelValues(b.ID, label).Set(float64(now.Left()))
 		}
+	}
+}
+
+// observeUsers shows a census, by partition and campaign.
+func (m *Metrics) observeUsers(counts map[int32]map[string]stages) {
+	total := map[string]stages{}
+	for _, of := range counts {
+		for id, s := range of {
+			label := m.campaigns.label(id)
+			t := total[label]
+			total[label] = stages{t.tookPart + s.tookPart, t.inProgress + s.inProgress, t.achieved + s.achieved}
+		}
+	}
+	m.users.Reset() // campaigns that are closed
+	for label, s := range total {
+		m.users.WithLabelValues(label, "took_part").Set(float64(s.tookPart))
+		m.users.WithLabelValues(label, "in_progress").Set(float64(s.inProgress))
+		m.users.WithLabelValues(label, "achieved").Set(float64(s.achieved))
 	}
 }
 

@@ -140,6 +140,7 @@ func (p *partition) applyOne(r *kgo.Record) (done bool, err error) {
 // took notes what an event, or the passing of time, has led to. r is the record that caused it.
 func (p *partition) took(e *entry, result *campaign.Result, r *kgo.Record) {
 	p.tally.result(result, r.Timestamp.UnixMilli())
+	p.tally.follow(result.Rewards, r)
 	for i := range result.Rewards {
 		p.outputs = append(p.outputs, p.records.reward(&result.Rewards[i], r))
 	}
@@ -196,6 +197,7 @@ func (p *partition) control(r *kgo.Record) error {
 		p.outputs = append(p.outputs, p.records.answer(&result.Answers[i], r))
 	}
 	p.tally.decided(&result, r.Timestamp.UnixMilli())
+	p.tally.follow(result.Rewards, r)
 	p.engine.Use(p.inForce.Set())
 	return nil
 }

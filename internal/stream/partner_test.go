@@ -116,7 +116,7 @@ var allowed = map[string]*regexp.Regexp{
 	"stampede_other_pseudonym": regexp.MustCompile(`^k1:[0-9a-f]{64}$`),
 }
 
-// O1: every byte of the records of 10,000 users is on the list of what is allowed, and nothing of what is known of them is in it: no user id, no event id, no time.
+// O1: every byte of the records of 10,000 users is on the list of what is allowed, and nothing of what is known of them is in it: no user id, no event id, no time, no trace.
 func TestO1ARecordSaysWhatIsAllowedAndNothingElse(t *testing.T) {
 	const users = 10_000
 	b := newBenchWith(t, kafka.TopicsConfig{})
@@ -125,13 +125,13 @@ func TestO1ARecordSaysWhatIsAllowedAndNothingElse(t *testing.T) {
 	secrets := map[string]bool{"secret": true, "attribute": true}
 	var records []*kgo.Record
 	for i := range users {
-		user, id := fmt.Sprintf("user-%05d-of-the-house", i), fmt.Sprintf("event-%05d-told", i)
+		user, id, trace := fmt.Sprintf("user-%05d-of-the-house", i), fmt.Sprintf("event-%05d-told", i), fmt.Sprintf("%032x", i+1<<60)
 		at := time.Now().Add(-time.Duration(i) * time.Second)
 		records = append(records, &kgo.Record{
-			Topic: b.topics.Events.Name, Key: []byte(user), Timestamp: time.Now(),
+			Topic: b.topics.Events.Name, Key: []byte(user), Timestamp: time.Now(), Headers: []kgo.RecordHeader{{Key: "traceparent", Value: []byte(traceparent(trace, clientSpan))}},
 			Value: fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/t","type":"birth.reported","time":%q,"data":{"attribute":"secret"}}`, id, at.Format(time.RFC3339Nano)),
 		})
-		for _, secret := range []string{user, id, at.UTC().Format("15:04:05"), at.Local().Format("15:04:05"), fmt.Sprint(at.UnixMilli())} {
+		for _, secret := range []string{user, id, at.UTC().Format("15:04:05"), at.Local().Format("15:04:05"), fmt.Sprint(at.UnixMilli()), trace} {
 			secrets[secret] = true
 		}
 	}

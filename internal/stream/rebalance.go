@@ -94,6 +94,7 @@ func (s *session) onAssigned(ctx context.Context, client *kgo.Client, assigned m
 		return
 	}
 	s.member = member
+	s.cfg.Metrics.rebalances.Inc()
 	if s.revoked {
 		s.revoked = false
 		s.mu.Unlock()

@@ -23,8 +23,7 @@ func (rs records) reward(r *campaign.Reward, cause *kgo.Record) *kgo.Record {
 		Partition: cause.Partition % rs.topics.Rewards.Partitions,
 		Key:       []byte(r.User),
 		Value:     r.AppendJSON(nil),
-		Headers: append([]kgo.RecordHeader{{Key: "content-type", Value: []byte(campaign.RewardContentType)}},
-			placeOf(cause)...),
+		Headers:   because(cause),
 	}
 }
 
@@ -65,8 +64,17 @@ func (rs records) answer(a *campaign.Answer, cause *kgo.Record) *kgo.Record {
 func (rs records) control(partition int32, key string, value []byte, cause *kgo.Record) *kgo.Record {
 	return &kgo.Record{
 		Topic: rs.topics.Events.Name, Partition: partition % rs.topics.Events.Partitions, Key: []byte(key), Value: value,
-		Headers: append([]kgo.RecordHeader{{Key: "content-type", Value: []byte(campaign.RewardContentType)}}, placeOf(cause)...),
+		Headers: because(cause),
 	}
+}
+
+// because are the headers of a record that another has led to: where that one is, and of which trace, if it says so.
+func because(cause *kgo.Record) []kgo.RecordHeader {
+	headers := append([]kgo.RecordHeader{{Key: "content-type", Value: []byte(campaign.RewardContentType)}}, placeOf(cause)...)
+	if header, of := traceOf(cause); of.IsValid() {
+		headers = append(headers, header)
+	}
+	return headers
 }
 
 // placeOf names a record of the events topic in headers.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
@@ -43,7 +44,9 @@ type session struct {
 	opener      *opener
 	ticker      *ticker
 	incarnation uint64
-	sequence    uint64 // of the newest transaction
+	sequence    uint64       // of the newest transaction
+	tracer      trace.Tracer // nil is none
+	phases      phases       // of the newest cycle
 
 	life     context.Context // ends with the session; opens run in it
 	end      context.CancelFunc
@@ -74,6 +77,9 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 		partitions: map[int32]*partition{},
 		opening:    map[int32]*opening{},
 		rebalance:  make(chan struct{}, 1),
+	}
+	if w.cfg.Traces != nil {
+		s.tracer = w.cfg.Traces.Tracer("stampede/processor")
 	}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.opener = &opener{

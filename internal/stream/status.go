@@ -30,7 +30,7 @@ type LatencySnapshot struct {
 	buckets [latencyBuckets + 1]uint64
 }
 
-// Since returns the q-quantile of what came after an earlier snapshot, 0 if nothing did. It is exact to a factor of 1.4.
+// Since returns the q-quantile of what came after an earlier snapshot, 0 if nothing did. It is exact to a factor of 1.1.
 func (l LatencySnapshot) Since(earlier LatencySnapshot, q float64) time.Duration {
 	return quantile(earlier.buckets, l.buckets, q)
 }

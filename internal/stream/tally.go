@@ -22,6 +22,8 @@ type tally struct {
 	fired        int               // ledgers of which something was due
 	arrivals     []arrival         // of all records
 	dues         []arrival         // of the records that made rewards due
+	followed     []followed        // rewards of which a trace is kept
+	unfollowed   int               // those beyond what is followed of a cycle
 }
 
 type decisionOf struct {
@@ -55,7 +57,7 @@ func (t *tally) reset() {
 	clear(t.rewards)
 	clear(t.outcomes)
 	clear(t.claims)
-	*t = tally{decisions: t.decisions, rejections: t.rejections, rewards: t.rewards, outcomes: t.outcomes, claims: t.claims, arrivals: t.arrivals[:0], dues: t.dues[:0]}
+	*t = tally{decisions: t.decisions, rejections: t.rejections, rewards: t.rewards, outcomes: t.outcomes, claims: t.claims, arrivals: t.arrivals[:0], dues: t.dues[:0], followed: t.followed[:0]}
 }
 
 func (t *tally) record(ms int64, bytes int) {

@@ -97,6 +97,6 @@ func (p *partition) fire(r *kgo.Record, user string, due int64) error {
 	p.next.Clock = max(p.next.Clock, due-1) // others may be due at the same instant
 	p.fired++
 	p.tally.fired++
-	p.took(e, result, r)
+	p.took(e, result, passing(r))
 	return nil
 }

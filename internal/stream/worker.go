@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/partner"
@@ -39,9 +40,11 @@ type Config struct {
 	CycleFired         int           // default 5000: as many ledgers of a partition are fired in a cycle, and the rest in the next ones
 	CheckpointInterval time.Duration // default 5 s
 	ScrubInterval      time.Duration // default 10 min: how often the bytes of erased users are taken off the disk
+	CensusInterval     time.Duration // default 15 s: how often users are counted at most
 
 	Metrics       *Metrics             // default none that anybody reads
 	ClientMetrics *kafka.ClientMetrics // the same
+	Traces        trace.TracerProvider // default none: where spans go
 	Log           *slog.Logger         // default none
 }
 
@@ -74,6 +77,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ScrubInterval == 0 {
 		c.ScrubInterval = 10 * time.Minute
+	}
+	if c.CensusInterval == 0 {
+		c.CensusInterval = 15 * time.Second
 	}
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics()
@@ -128,11 +134,12 @@ func (f fatal) Unwrap() error { return f.error }
 // Run works until ctx ends, and then ends in order: the running cycle is committed, the store is brought up to date and the
 // group is left. The error is of the kind that needs somebody: a broken store, a wrong topic. Whatever a new client can mend, Run mends.
 func (w *Worker) Run(ctx context.Context) error {
-	var scrubbing sync.WaitGroup
-	defer scrubbing.Wait()
-	scrubbed, stop := context.WithCancel(ctx)
+	var besides sync.WaitGroup
+	defer besides.Wait()
+	working, stop := context.WithCancel(ctx)
 	defer stop()
-	scrubbing.Go(func() { w.scrubEvery(scrubbed) })
+	besides.Go(func() { w.scrubEvery(working) })
+	besides.Go(func() { w.countEvery(working) })
 	return w.live(ctx)
 }
 

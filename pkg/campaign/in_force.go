@@ -485,11 +485,34 @@ func (f *InForce) restore(name string, value []byte) error {
 // InProgress returns the campaigns in which a user has done something that counts, and not yet earned all that there is.
 func (s *Set) InProgress(l *Ledger) []*Campaign {
 	var in []*Campaign
-	for i := range l.progress {
-		p := &l.progress[i]
-		if c := s.byKey[p.campaign]; c != nil && slices.ContainsFunc(p.buckets, func(b bucket) bool { return b.count > 0 }) {
-			in = append(in, c)
+	for _, at := range s.Parts(l) {
+		if at.InProgress {
+			in = append(in, at.Campaign)
 		}
 	}
 	return in
+}
+
+// Part is where a user stands in a campaign in which the user takes part or took part.
+type Part struct {
+	Campaign   *Campaign
+	InProgress bool // something counts, and not all is earned that there is
+	Achieved   bool // a reward was issued or claimed
+}
+
+// Parts returns where a user stands in the campaigns. Who has failed in a campaign that is closed is not known any more.
+func (s *Set) Parts(l *Ledger) []Part {
+	var all []Part
+	for i := range l.progress {
+		p := &l.progress[i]
+		c := s.byKey[p.campaign]
+		if c == nil {
+			continue
+		}
+		at := Part{c, slices.ContainsFunc(p.buckets, func(b bucket) bool { return b.count > 0 }), p.paid > 0}
+		if at.InProgress || at.Achieved || p.tried || p.part == in {
+			all = append(all, at)
+		}
+	}
+	return all
 }
