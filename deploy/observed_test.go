@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,11 +14,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
 )
@@ -66,6 +69,36 @@ func rules(t *testing.T) (all []struct{ Alert, Expr string }) {
 		all = append(all, g.Rules...)
 	}
 	return all
+}
+
+// Every alert is seen firing in alerts.test.yaml.
+func TestEveryAlertFires(t *testing.T) {
+	text, err := os.ReadFile("prometheus/alerts.test.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Tests []struct {
+			AlertRuleTest []struct {
+				Alertname string
+				ExpAlerts []any `yaml:"exp_alerts"`
+			} `yaml:"alert_rule_test"`
+		}
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	fired := map[string]bool{}
+	for _, test := range file.Tests {
+		for _, c := range test.AlertRuleTest {
+			fired[c.Alertname] = fired[c.Alertname] || len(c.ExpAlerts) > 0
+		}
+	}
+	for _, r := range rules(t) {
+		if !fired[r.Alert] {
+			t.Errorf("no test makes %s fire", r.Alert)
+		}
+	}
 }
 
 // Every alert has its chapter in the runbook, which says what it means, what to look at and what to do; and there is no other chapter.
@@ -148,20 +181,25 @@ func (in *installation) eventually(what string, holds func() bool) {
 	}
 }
 
-// ask asks Prometheus, and returns how many series there are.
-func (in *installation) ask(query string) (int, error) {
+// get is Prometheus' answer to a path.
+func (in *installation) get(path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(in.t.Context(), 10*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+in.prometheus+"/api/v1/query?query="+url.QueryEscape(query), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+in.prometheus+path, nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
+	return io.ReadAll(answer.Body)
+}
+
+// ask asks Prometheus, and returns how many series there are.
+func (in *installation) ask(query string) (int, error) {
+	text, err := in.get("/api/v1/query?query=" + url.QueryEscape(query))
 	if err != nil {
 		return 0, err
 	}
@@ -215,21 +253,23 @@ func TestEveryQueryHasData(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	listen, gateway, admin := freeAddress(t), freeAddress(t), freeAddress(t)
-	in.start(processor, "run", brokers, "--state", filepath.Join(in.dir, "state"), "--listen", listen)
-	in.start(producer, "serve", brokers, "--spool", filepath.Join(in.dir, "spool"), "--listen", gateway, "--admin-listen", admin)
+	nobody := "--traces-endpoint=http://" + freeAddress(t) // a collector that is away, which nothing here minds
+	in.start(processor, "run", brokers, "--state", filepath.Join(in.dir, "state"), "--listen", listen, nobody)
+	in.start(producer, "serve", brokers, "--spool", filepath.Join(in.dir, "spool"), "--listen", gateway, "--admin-listen", admin, nobody)
 	in.start(producer, "generate", brokers, "--rate", "300", "--users", "200", "--odd")
 	config := fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs:\n  - {job_name: stampede-processor, static_configs: [{targets: [%q]}]}\n  - {job_name: stampede-gateway, static_configs: [{targets: [%q]}]}\n", listen, admin)
 	if err := os.WriteFile(filepath.Join(in.dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	in.start(prometheus, "--config.file="+filepath.Join(in.dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(in.dir, "tsdb"), "--web.listen-address="+in.prometheus)
+	in.start(prometheus, "--config.file="+filepath.Join(in.dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(in.dir, "tsdb"), "--web.listen-address="+in.prometheus, "--enable-feature=exemplar-storage")
 	in.eventually("the gateway takes an event", func() bool {
-		body := `{"specversion":"1.0","id":"1","source":"/test","type":"data.logged","subject":"ann","time":"2026-03-01T10:00:00Z"}`
+		body := `{"specversion":"1.0","id":"1","source":"/test","type":"birth.reported","subject":"ann","time":"` + time.Now().UTC().Format(time.RFC3339) + `"}`
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+gateway+"/v1/events", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.Header.Set("Content-Type", "application/cloudevents+json")
+		r.Header.Set("traceparent", "00-"+exampleTrace+"-b7ad6b7169203331-01")
 		answer, err := http.DefaultClient.Do(r)
 		if err != nil {
 			return false
@@ -249,7 +289,53 @@ func TestEveryQueryHasData(t *testing.T) {
 			})
 		}
 	}
+	for _, histogram := range []string{"stampede_gateway_request_seconds_bucket", "stampede_reward_latency_seconds_bucket"} {
+		in.eventually(histogram+" has the trace of the event as an example", func() bool {
+			text, err := in.get("/api/v1/query_exemplars?start=0&end=" + strconv.FormatInt(time.Now().Unix()+60, 10) + "&query=" + histogram)
+			return err == nil && strings.Contains(string(text), `"trace_id":"`+exampleTrace+`"`)
+		})
+	}
+	for _, address := range []string{listen, admin} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems, err := promlint.New(bytes.NewReader(text)).Lint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+		for _, series := range regexp.MustCompile(`(?m)^stampede_\w+\{(.+)\} `).FindAllSubmatch(text, -1) {
+			for _, label := range regexp.MustCompile(`(\w+)="`).FindAllSubmatch(series[1], -1) {
+				if bounded[string(label[1])] == "" {
+					t.Errorf("what bounds the label %s? %s", label[1], series[0])
+				}
+			}
+		}
+	}
 }
+
+// bounded is every label that there may be, and what bounds it.
+var bounded = map[string]string{
+	"partition": "the partitions of the events topic", "topic": "the topics", "node_id": "Kafka's brokers",
+	"campaign": "1000 names", "budget": "1000 names", "key": "the file of keys",
+	"decision": "a list in the program", "outcome": "a list in the program", "reason": "a list in the program", "stage": "a list in the program", "result": "a list in the program",
+	"le": "the buckets", "version": "it is one", "revision": "it is one", "go": "it is one",
+}
+
+// exampleTrace is the trace of the event that the gateway is sent.
+const exampleTrace = "0af7651916cd43dd8448eb211c80319c"
 
 // queries are those of the dashboards, and the metrics of the dashboards and the alerts.
 func (in *installation) queries() map[string][]string {
@@ -275,7 +361,7 @@ func (in *installation) queries() map[string][]string {
 		}
 		for _, p := range dashboard.Panels {
 			for _, target := range p.Targets {
-				query := strings.NewReplacer("$__rate_interval", "1m", "$campaign", ".*", "$instance", ".*").Replace(target.Expr)
+				query := strings.NewReplacer("$__rate_interval", "1m", "$__range", "1h", "$campaign", ".*", "$instance", ".*").Replace(target.Expr)
 				where := file + ": " + p.Title
 				// And what the query asks for, each by itself: "or" has data when the other side has.
 				all[where] = append(append(all[where], query), metrics(query)...)
