@@ -144,6 +144,9 @@ func ofTwoKinds(t *testing.T) *partner.Partners {
 	return both
 }
 
+// ofTrace is the header of an event that is traced.
+const ofTrace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 // everything produces what producers can send: each kind of event, and each kind of mistake.
 func (b *bench) everything() {
 	b.Helper()
@@ -176,13 +179,13 @@ func (b *bench) everything() {
 	event("cid", "1", "a", "")
 	event("cid", "2", "stampede.erased", `,"data":{"salt":"x"}`)
 	event("dan", "1", "stampede.profile", fmt.Sprintf(`,"data":{"attributes":{"large":%q}}`, strings.Repeat("x", 9<<10)))
-	for id, attributes := range []map[string]string{{"content-type": "application/json"}, {"ce_subject": "eve", "ce_timezone": "Asia/Tokyo"}} {
+	for id, attributes := range []map[string]string{{"content-type": "application/json", "traceparent": ofTrace}, {"ce_subject": "eve", "ce_timezone": "Asia/Tokyo"}} {
 		headers := map[string]string{"ce_specversion": "1.0", "ce_id": fmt.Sprint(id), "ce_source": "/t", "ce_type": "a", "ce_time": at.Format(time.RFC3339)}
 		maps.Copy(headers, attributes)
 		produce(&kgo.Record{Key: []byte("eve"), Value: []byte(`{"x":1}`), Headers: headersOf(headers)})
 	}
 	produce(&kgo.Record{
-		Key: []byte("eve"), Headers: headersOf(map[string]string{"content-type": "application/cloudevents+json; charset=utf-8"}),
+		Key: []byte("eve"), Headers: headersOf(map[string]string{"content-type": "application/cloudevents+json; charset=utf-8", "traceparent": ofTrace}),
 		Value: fmt.Appendf(nil, `{"specversion":"1.0","id":"2","source":"/t","type":"b","time":%q}`, at.Format(time.RFC3339)),
 	})
 	event("fay", "1", "stampede.enrolled", `,"data":{"campaign":"late"}`)
