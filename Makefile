@@ -8,7 +8,7 @@ SEEDS ?= 1500
 TIMES ?= 20
 MUTANTS ?= all
 
-.PHONY: help demo test check lint race endtoend chaos fuzz sim mutants reference image release reproducible vulnerabilities
+.PHONY: help demo test check lint race endtoend chaos fuzz sim mutants reference image release reproducible vulnerabilities bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,3 +80,6 @@ release: ## archives, SBOMs and checksums of the commit in dist/VERSION, for lin
 
 reproducible: ## two releases of the commit, in two directories and with two build caches, are the same; PLATFORMS="linux/amd64" for some
 	deploy/package reproducible
+
+bench: ## what everything costs, in bench-results: a table, the same as JSON, and CPU profiles; ROW=name runs one (go run ./cmd/bench list), BROKERS=host:port has rows on a real Kafka, too
+	go run ./cmd/bench run --times $(or $(BENCH_TIMES),3) $(if $(ROW),--row $(ROW)) $(if $(BROKERS),--brokers $(BROKERS))

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"syscall"
 	"time"
 
@@ -25,7 +26,7 @@ const (
 	closeTimeout = 2 * time.Second
 )
 
-// server answers /metrics, /healthz and /readyz.
+// server answers /metrics, /healthz, /readyz, and /debug/pprof for whoever asks where time and memory go.
 type server struct {
 	listener net.Listener
 	http     http.Server
@@ -58,6 +59,9 @@ func newServer(listen string, metrics prometheus.Gatherer, status func() stream.
 		}
 		answer(w, code, text)
 	})
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // with the profiles that have a name
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return &server{listener: listener, http: http.Server{
 		Handler: mux, ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout,
 	}}, nil

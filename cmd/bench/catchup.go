@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// catchUp is a processor that begins with a backlog, and its whole life: what it takes to start is in the figures.
+func catchUp(j job) func(context.Context, *rig) (values, error) {
+	return func(ctx context.Context, r *rig) (values, error) { return r.catchUp(ctx, j.small(r.small)) }
+}
+
+func (r *rig) catchUp(ctx context.Context, j job) (v values, err error) {
+	s, err := r.site(ctx, j, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := j.produce(ctx, s.client, s.prefix+"events"); err != nil {
+		return nil, err
+	}
+	p, err := s.start(ctx, "store")
+	if err != nil {
+		return nil, err
+	}
+	if err := p.awaitCaughtUp(ctx); err != nil {
+		return nil, errors.Join(err, p.kill())
+	}
+	took := time.Since(p.began)
+	u, err := p.usage(ctx)
+	if err != nil {
+		return nil, errors.Join(err, p.kill())
+	}
+	events := float64(j.events)
+	return values{
+		"events per CPU-second": events / u.cpu,
+		"events per second":     events / took.Seconds(),
+		"allocations per event": u.allocations / events,
+		"resident memory":       u.resident / (1 << 20),
+	}, p.stop()
+}
+
+// ratio is the rate of one job by that of another, one after the other.
+func ratio(one, other job, name string) func(context.Context, *rig) (values, error) {
+	return func(ctx context.Context, r *rig) (values, error) {
+		of, err := r.catchUp(ctx, one.small(r.small))
+		if err != nil {
+			return nil, err
+		}
+		profile := r.profile
+		r.profile = "" // it is of the first
+		by, err := r.catchUp(ctx, other.small(r.small))
+		r.profile = profile
+		if err != nil {
+			return nil, err
+		}
+		return values{name: of["events per CPU-second"] / by["events per CPU-second"]}, nil
+	}
+}
