@@ -101,7 +101,7 @@ func (r *runRows) measure(ctx context.Context, row *row, rig *rig, report *repor
 		fmt.Fprintf(os.Stderr, "%s, %d of %d: %s\n", row.name, n+1, r.Times, row.show(figures))
 		report.add(row, figures)
 	}
-	if !r.Profile {
+	if !r.Profile || row.noProfile {
 		return nil
 	}
 	rig.profile = filepath.Join(r.Out, row.name+".pprof")

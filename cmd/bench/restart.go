@@ -12,7 +12,7 @@ import (
 )
 
 // filled is a site of which the backlog is processed, but for so many events that come after it; the processor runs.
-func (r *rig) filled(ctx context.Context, j job, more ...string) (*site, *processor, error) {
+func (r *rig) filled(ctx context.Context, j job, more ...string) (*site, *process, error) {
 	profile := r.profile
 	r.profile = "" // it is of what comes after
 	defer func() { r.profile = profile }()

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,12 +35,12 @@ const (
 	profileFor = 10 * time.Second
 )
 
-// build builds the processor as users have it, and this program, which is the broker, into a directory.
+// build builds the programs as users have them, and this one, which is the broker, into a directory.
 func build(ctx context.Context, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), "github.com/stampede-rewards/stampede/cmd/processor", "github.com/stampede-rewards/stampede/cmd/bench")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), "github.com/stampede-rewards/stampede/cmd/processor", "github.com/stampede-rewards/stampede/cmd/producer", "github.com/stampede-rewards/stampede/cmd/bench")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build the processor: %w", err)
+		return fmt.Errorf("build the programs: %w", err)
 	}
 	return nil
 }
@@ -194,50 +195,89 @@ func (s *site) remaining(ctx context.Context) (int64, error) {
 
 func (s *site) group() string { return s.prefix + "bench" }
 
-// processor is a process that works on a site.
-type processor struct {
+// process is a program that works on a site.
+type process struct {
 	site    *site
 	cmd     *exec.Cmd
 	began   time.Time
-	address string // of its metrics
+	listen  string // where it listens
+	admin   string // where it has its metrics
 	log     *os.File
 	profile chan error
 }
 
-// start starts a processor on a store. A profile is of its first seconds, if one is wanted.
-func (s *site) start(ctx context.Context, store string, more ...string) (*processor, error) {
-	p := &processor{site: s}
+// start starts a processor on a store.
+func (s *site) start(ctx context.Context, store string, more ...string) (*process, error) {
+	args := slices.Concat([]string{"run", "--state", filepath.Join(s.dir, store), "--group", s.group(), "--listen", "127.0.0.1:0"}, s.topicFlags(), more)
+	p, err := s.launch(ctx, "processor", nil, args...)
+	if err != nil {
+		return nil, err
+	}
+	p.admin = p.listen
+	p.startProfile(ctx)
+	return p, nil
+}
+
+// startGateway starts a gateway on one core.
+func (s *site) startGateway(ctx context.Context, more ...string) (*process, error) {
+	args := slices.Concat([]string{"serve", "--brokers", strings.Join(s.address, ","), "--events-topic", s.prefix + "events", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, more)
+	p, err := s.launch(ctx, "producer", []string{"GOMAXPROCS=1"}, args...)
+	if err != nil {
+		return nil, err
+	}
+	p.startProfile(ctx)
+	return p, nil
+}
+
+// launch starts a program and waits until its log says where it listens.
+func (s *site) launch(ctx context.Context, program string, env []string, args ...string) (*process, error) {
+	p := &process{site: s}
 	var err error
 	if p.log, err = os.CreateTemp(s.dir, "log-"); err != nil {
 		return nil, err
 	}
-	args := append([]string{"run", "--state", filepath.Join(s.dir, store), "--group", s.group(), "--listen", "127.0.0.1:0", "--log-format", "text"}, s.topicFlags()...)
-	p.cmd = exec.CommandContext(ctx, filepath.Join(s.rig.programs, "processor"), append(args, more...)...)
+	p.cmd = exec.CommandContext(ctx, filepath.Join(s.rig.programs, program), append(args, "--log-format", "text")...)
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = p.log
 	p.began = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	for deadline := p.began.Add(startTimeout); p.address == ""; time.Sleep(look) {
+	for deadline := p.began.Add(startTimeout); p.listen == ""; time.Sleep(look) {
 		text, err := os.ReadFile(p.log.Name())
 		if err != nil {
 			return nil, err
 		}
-		if _, after, found := strings.Cut(string(text), " listen="); found {
-			p.address, _, _ = strings.Cut(after, "\n")
-		} else if time.Now().After(deadline) {
-			return nil, fmt.Errorf("the processor has not said where it listens: %s", text)
+		said := string(text)
+		p.listen, p.admin = wordAfter(said, " listen="), wordAfter(said, " admin=")
+		if p.listen == "" && time.Now().After(deadline) {
+			return nil, fmt.Errorf("%s has not said where it listens: %s", program, said)
 		}
-	}
-	if s.rig.profile != "" {
-		p.profile = make(chan error, 1)
-		go func() { p.profile <- p.saveProfile(ctx) }()
 	}
 	return p, nil
 }
 
-func (p *processor) saveProfile(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%.0f", p.address, profileFor.Seconds()), nil)
+// wordAfter is the word that follows a text in a line that has ended; empty where there is none.
+func wordAfter(said, text string) string {
+	_, after, found := strings.Cut(said, text)
+	line, _, ended := strings.Cut(after, "\n")
+	if !found || !ended {
+		return ""
+	}
+	word, _, _ := strings.Cut(line, " ")
+	return word
+}
+
+// startProfile takes a profile of the program's first seconds, if one is wanted and the program can give it.
+func (p *process) startProfile(ctx context.Context) {
+	if p.site.rig.profile != "" {
+		p.profile = make(chan error, 1)
+		go func() { p.profile <- p.saveProfile(ctx) }()
+	}
+}
+
+func (p *process) saveProfile(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%.0f", p.admin, profileFor.Seconds()), nil)
 	if err != nil {
 		return err
 	}
@@ -254,7 +294,7 @@ func (p *processor) saveProfile(ctx context.Context) error {
 }
 
 // awaitCaughtUp waits until nothing remains.
-func (p *processor) awaitCaughtUp(ctx context.Context) error {
+func (p *process) awaitCaughtUp(ctx context.Context) error {
 	for deadline := time.Now().Add(caughtUpTimeout); ; time.Sleep(look) {
 		remaining, err := p.site.remaining(ctx)
 		if err != nil {
@@ -270,7 +310,7 @@ func (p *processor) awaitCaughtUp(ctx context.Context) error {
 }
 
 // awaitOpen waits until the processor works on all partitions.
-func (p *processor) awaitOpen(ctx context.Context) error {
+func (p *process) awaitOpen(ctx context.Context) error {
 	for deadline := time.Now().Add(caughtUpTimeout); ; time.Sleep(look) {
 		m, err := p.metrics(ctx)
 		if err != nil {
@@ -287,7 +327,7 @@ func (p *processor) awaitOpen(ctx context.Context) error {
 }
 
 // said is the end of the processor's log.
-func (p *processor) said() string {
+func (p *process) said() string {
 	text, err := os.ReadFile(p.log.Name())
 	if err != nil {
 		return err.Error()
@@ -297,8 +337,8 @@ func (p *processor) said() string {
 }
 
 // metrics are the processor's, by name, each the sum over its labels. One that has no label yet, because nothing was counted, is zero.
-func (p *processor) metrics(ctx context.Context) (map[string]float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+"/metrics", nil)
+func (p *process) metrics(ctx context.Context) (map[string]float64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+"/metrics", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -331,7 +371,7 @@ type usage struct {
 	resident    float64 // bytes
 }
 
-func (p *processor) usage(ctx context.Context) (usage, error) {
+func (p *process) usage(ctx context.Context) (usage, error) {
 	m, err := p.metrics(ctx)
 	u := usage{m["process_cpu_seconds_total"], m["go_memstats_mallocs_total"], m["stampede_events_total"], m["process_resident_memory_bytes"]}
 	if err == nil && (u.cpu == 0 || u.resident == 0) {
@@ -341,17 +381,17 @@ func (p *processor) usage(ctx context.Context) (usage, error) {
 }
 
 // stop asks the processor to end, and waits.
-func (p *processor) stop() error { return p.end(syscall.SIGTERM) }
+func (p *process) stop() error { return p.end(syscall.SIGTERM) }
 
 // kill is kill -9.
-func (p *processor) kill() error {
+func (p *process) kill() error {
 	if err := p.end(syscall.SIGKILL); err != nil && p.cmd.ProcessState == nil {
 		return err
 	}
 	return nil
 }
 
-func (p *processor) end(signal syscall.Signal) error {
+func (p *process) end(signal syscall.Signal) error {
 	var errs []error
 	if p.profile != nil {
 		errs = append(errs, <-p.profile)

@@ -11,6 +11,7 @@ type row struct {
 	name, what string
 	figures    []figure
 	real       bool // it wants a real Kafka
+	noProfile  bool // its program gives none
 	run        func(context.Context, *rig) (values, error)
 }
 
@@ -105,6 +106,21 @@ var rows = []row{
 		name: "memory-10m", what: "10,000,000 users in the store, --memory 256MiB",
 		figures: []figure{{name: "resident memory / --memory", less: true, floor: 1.2, goal: 1.1}},
 		run:     resident(job{users: 10_000_000, events: 20_000_000}),
+	},
+	{
+		name: "gateway-batches", what: "events by HTTP in batches of 100, a gateway on one core, and the same at 10,000 a second", noProfile: true,
+		figures: []figure{perCPU(20e3, 0), {name: "p99 at half of that", unit: " ms", less: true, floor: 20}},
+		run:     throughGateway(gatewayLoad{batch: 100, events: 1_000_000, rate: 10_000}),
+	},
+	{
+		name: "gateway-single", what: "events by HTTP one by one, a gateway on one core, and the same at 4,000 a second", noProfile: true,
+		figures: []figure{perCPU(8e3, 0), {name: "p99 at half of that", unit: " ms", less: true, floor: 20}},
+		run:     throughGateway(gatewayLoad{batch: 1, events: 200_000, rate: 4_000}),
+	},
+	{
+		name: "gateway-slow", what: "10,000 clients that send a byte now and then", noProfile: true,
+		figures: []figure{memory},
+		run:     slowClients(10_000),
 	},
 }
 

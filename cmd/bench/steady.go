@@ -164,7 +164,7 @@ func (m *measuring) see(r *kgo.Record, now time.Time) {
 }
 
 // during measures while events arrive, when the processor is warm.
-func (m *measuring) during(ctx context.Context, p *processor, warm, lasting time.Duration, sent <-chan error) (before, after usage, err error) {
+func (m *measuring) during(ctx context.Context, p *process, warm, lasting time.Duration, sent <-chan error) (before, after usage, err error) {
 	wait := func(d time.Duration) error {
 		select {
 		case err := <-sent:
