@@ -2,6 +2,8 @@ package campaign
 
 import (
 	"fmt"
+	"math"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -73,6 +75,44 @@ func TestG2RoundingIsHalfToEven(t *testing.T) {
 			t.Errorf("%v becomes %d, %t, wanted %d", in, got, ok, want)
 		}
 	}
+}
+
+// The obvious way to round is by big numbers; the engine's says the same of every double.
+func TestG2RoundingIsThatOfBigNumbers(t *testing.T) {
+	obvious := func(f float64) int64 {
+		scaled := new(big.Rat).SetFloat64(f)
+		scaled.Mul(scaled, big.NewRat(millionth, 1))
+		floor := new(big.Int).Div(scaled.Num(), scaled.Denom()) // rounds down, the denominator being positive
+		rest := new(big.Rat).Sub(scaled, new(big.Rat).SetInt(floor))
+		if half := rest.Cmp(big.NewRat(1, 2)); half > 0 || half == 0 && floor.Bit(0) == 1 {
+			floor.Add(floor, big.NewInt(1))
+		}
+		return floor.Int64()
+	}
+	check := func(t interface{ Errorf(string, ...any) }, f float64) {
+		got, ok := millionths(f)
+		if fits := math.Abs(f) <= maxSum/millionth; ok != fits {
+			t.Errorf("%v is taken: %t, wanted %t", f, ok, fits)
+		} else if ok && got != obvious(f) {
+			t.Errorf("%v becomes %d, wanted %d", f, got, obvious(f))
+		}
+	}
+	for _, f := range []float64{0, math.Copysign(0, -1), math.SmallestNonzeroFloat64, 0x1p-1022, maxSum / millionth, math.Nextafter(maxSum/millionth, 1e300), math.MaxFloat64} {
+		check(t, f)
+		check(t, -f)
+	}
+	for exponent := -90; exponent <= 41; exponent++ { // the halves, of every size, and their neighbours
+		for _, odd := range []float64{1, 3, 5, 15625, 78125, 1<<53 - 1} {
+			f := math.Ldexp(odd, exponent)
+			check(t, f)
+			check(t, math.Nextafter(f, 0))
+			check(t, -math.Nextafter(f, math.Inf(1)))
+		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		exponent := rapid.IntRange(-140, 45).Draw(rt, "exponent")
+		check(rt, math.Ldexp(float64(rapid.Int64Range(-1<<53, 1<<53).Draw(rt, "mantissa")), exponent-53))
+	})
 }
 
 func TestG2AnOverflowIsADecision(t *testing.T) {
