@@ -153,7 +153,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a campaign's new version takes effect with the next cycle", file: "internal/stream/partition.go",
-		old: "\tp.engine.Use(p.inForce.Set())\n", new: "\tif len(p.told) > 1 {\n\t\tp.engine.Use(p.inForce.Set())\n\t}\n",
+		old: "\tif !p.stale {\n", new: "\tif !p.stale || len(p.told) > 0 {\n",
 	},
 	{
 		name: "partners are told of rewards alone", file: "internal/stream/partition.go",

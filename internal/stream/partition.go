@@ -16,6 +16,7 @@ import (
 type partition struct {
 	number   int32
 	inForce  *campaign.InForce
+	stale    bool // the log has told what the engine does not work by yet
 	engine   *campaign.Engine
 	decoder  campaign.Decoder
 	event    campaign.Event
@@ -90,12 +91,32 @@ func (p *partition) apply(records []*kgo.Record, highWatermark int64) error {
 		p.next.Input, p.next.Step = r.Offset+1, 0
 	}
 	p.highWatermark = highWatermark
+	return p.renew() // what is told at the end of a cycle is refused before it is committed
+}
+
+// renew lets the engine work by what the log has told. Between publishes that follow each other nobody asks what is in force, so a directory of a thousand
+// campaigns is put together once and not a thousand times.
+func (p *partition) renew() error {
+	if !p.stale {
+		return nil
+	}
+	set := p.inForce.Set()
+	if err := partner.Unknown(set.Campaigns(), p.next.Clock, p.records.partners.Names()); err != nil {
+		return err // before it is committed: nothing is lost, and who knows the partner goes on from here
+	}
+	p.engine.Use(set)
+	p.stale = false
 	return nil
 }
 
 // applyOne applies a record, and what is due before it. It is not done where that is more than a cycle takes.
 func (p *partition) applyOne(r *kgo.Record) (done bool, err error) {
 	clock := max(p.next.Clock, r.Timestamp.UnixMilli()) // E2: it never runs backwards
+	if !campaign.IsControl(r.Key) || p.engine.ForgetsErasedAt() != 0 {
+		if err := p.renew(); err != nil {
+			return false, err
+		}
+	}
 	if done, err := p.advance(r, clock); !done || err != nil {
 		return false, err
 	}
@@ -182,11 +203,7 @@ func (p *partition) control(r *kgo.Record) error {
 		p.reject(r, rejection)
 		return nil
 	}
-	if p.event.Type == campaign.TypePublished {
-		if err := partner.Unknown(p.inForce.Set().Campaigns(), p.next.Clock, p.records.partners.Names()); err != nil {
-			return err // before it is committed: nothing is lost, and who knows the partner goes on from here
-		}
-	}
+	p.stale = true
 	for _, c := range result.Stored {
 		p.tell(c)
 	}
@@ -198,7 +215,6 @@ func (p *partition) control(r *kgo.Record) error {
 	}
 	p.tally.decided(&result, r.Timestamp.UnixMilli())
 	p.tally.follow(result.Rewards, r)
-	p.engine.Use(p.inForce.Set())
 	return nil
 }
 

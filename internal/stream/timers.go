@@ -90,6 +90,9 @@ func (p *partition) fire(r *kgo.Record, user string, due int64) error {
 	if e.ledger.Due() != due {
 		return nil // it is in the overlay now, with what is right
 	}
+	if err := p.renew(); err != nil {
+		return err
+	}
 	result := p.engine.Fire(e.ledger, e.user)
 	if after := e.ledger.Due(); after != 0 && after <= due {
 		return fmt.Errorf("BUG: the ledger of %q is due at %d again", user, after)
