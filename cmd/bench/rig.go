@@ -277,20 +277,25 @@ func (p *process) startProfile(ctx context.Context) {
 }
 
 func (p *process) saveProfile(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%.0f", p.admin, profileFor.Seconds()), nil)
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close() //nolint:errcheck // it was only read
-	text, err := io.ReadAll(answer.Body)
+	text, err := p.get(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%.0f", profileFor.Seconds()))
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(p.site.rig.profile, text, 0o600)
+}
+
+// get asks the program's port for metrics.
+func (p *process) get(ctx context.Context, path string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, p.said())
+	}
+	defer answer.Body.Close() //nolint:errcheck // it was only read
+	return io.ReadAll(answer.Body)
 }
 
 // awaitCaughtUp waits until nothing remains.
@@ -338,19 +343,13 @@ func (p *process) said() string {
 
 // metrics are the processor's, by name, each the sum over its labels. One that has no label yet, because nothing was counted, is zero.
 func (p *process) metrics(ctx context.Context) (map[string]float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+"/metrics", nil)
+	text, err := p.get(ctx, "/metrics")
 	if err != nil {
 		return nil, err
 	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s", err, p.said())
-	}
-	defer answer.Body.Close() //nolint:errcheck // it was only read
 	sums := map[string]float64{}
-	lines := bufio.NewScanner(answer.Body)
-	for lines.Scan() {
-		line := lines.Text()
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
 		if strings.HasPrefix(line, "#") {
 			continue
 		}
@@ -360,7 +359,7 @@ func (p *process) metrics(ctx context.Context) (map[string]float64, error) {
 		}
 		sums[line[:strings.IndexAny(line, " {")]] += v
 	}
-	return sums, lines.Err()
+	return sums, nil
 }
 
 // usage is what a process has used.

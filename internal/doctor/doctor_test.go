@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"hash/crc32"
-	"io"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -286,8 +284,7 @@ func TestARealBrokerThatIsNewAndStrict(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a broker")
 	}
-	logins := newPassage(t)
-	b := kafkatest.Start(t, kafkatest.Config{Advertise: []string{logins.address(), "nowhere.invalid:9092"}, Properties: map[string]string{
+	b := kafkatest.Start(t, kafkatest.Config{Advertise: []string{"", "nowhere.invalid:9092"}, Properties: map[string]string{
 		"listener.security.protocol.map":                   "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,OUTSIDE:PLAINTEXT,ADVERTISED0:SASL_PLAINTEXT,ADVERTISED1:PLAINTEXT",
 		"sasl.enabled.mechanisms":                          "PLAIN",
 		"listener.name.advertised0.plain.sasl.jaas.config": `org.apache.kafka.common.security.plain.PlainLoginModule required user_stampede="secret";`,
@@ -302,7 +299,7 @@ func TestARealBrokerThatIsNewAndStrict(t *testing.T) {
 	if !b.Ours() {
 		t.Skip("a broker that was given has no settings of ours")
 	}
-	logins.to <- b.Listener(0)
+	logins := b.Listener(0)
 	inside := kafka.Connection{Brokers: b.Addresses()}
 	cfg := doctor.Config{Connection: inside, Group: "stampede", Watch: time.Millisecond}
 
@@ -331,11 +328,11 @@ func TestARealBrokerThatIsNewAndStrict(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return doctor.Config{Connection: kafka.Connection{Brokers: []string{logins.address()}, Security: security}, Principal: "User:stampede", Watch: time.Millisecond}
+		return doctor.Config{Connection: kafka.Connection{Brokers: []string{logins}, Security: security}, Principal: "User:stampede", Watch: time.Millisecond}
 	}
-	wants(t, examine(t, login("nonsense")), [3]string{"wrong", logins.address(), "the login is refused"})
-	wants(t, examine(t, doctor.Config{Connection: kafka.Connection{Brokers: []string{logins.address()}}}),
-		[3]string{"wrong", logins.address(), "does not answer as a broker does"})
+	wants(t, examine(t, login("nonsense")), [3]string{"wrong", logins, "the login is refused"})
+	wants(t, examine(t, doctor.Config{Connection: kafka.Connection{Brokers: []string{logins}}}),
+		[3]string{"wrong", logins, "does not answer as a broker does"})
 
 	// Where nothing is allowed, nothing is told, and nothing is taken for right.
 	made(t, b.Addresses(), kafka.Topics{})
@@ -444,44 +441,3 @@ func embedded(t *testing.T) []string {
 	}
 	return broker.Brokers()
 }
-
-// passage is a port that leads to one that is not known yet.
-type passage struct {
-	net.Listener
-	to chan string
-}
-
-func newPassage(t *testing.T) *passage {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	p := &passage{l, make(chan string, 1)}
-	go func() {
-		to := <-p.to
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				out, err := net.Dial("tcp", to)
-				if err != nil {
-					return
-				}
-				defer out.Close()
-				go func() {
-					_, _ = io.Copy(out, c) // whoever is cut off notices
-					out.Close()
-				}()
-				_, _ = io.Copy(c, out)
-			}()
-		}
-	}()
-	return p
-}
-
-func (p *passage) address() string { return p.Addr().String() }
