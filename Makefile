@@ -8,7 +8,7 @@ SEEDS ?= 1500
 TIMES ?= 20
 MUTANTS ?= all
 
-.PHONY: help demo test check lint race endtoend chaos fuzz sim mutants reference image release reproducible vulnerabilities bench
+.PHONY: help demo test check lint race endtoend chaos fuzz sim mutants reference image release reproducible vulnerabilities bench bench-compare
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,3 +83,10 @@ reproducible: ## two releases of the commit, in two directories and with two bui
 
 bench: ## what everything costs, in bench-results: a table, the same as JSON, and CPU profiles; ROW=name runs one (go run ./cmd/bench list), BROKERS=host:port has rows on a real Kafka, too
 	go run ./cmd/bench run --times $(or $(BENCH_TIMES),3) $(if $(ROW),--row $(ROW)) $(if $(BROKERS),--brokers $(BROKERS))
+
+BENCHSTAT_VERSION := v0.0.0-20260908200009-22c9c6c9d4da
+
+bench-compare: ## the same with the programs of BASE=rev and of the working copy in turn, compared by benchstat; ROW=name runs one
+	@test -n "$(BASE)" || { echo "say with which revision: make bench-compare BASE=rev"; exit 2; }
+	go run ./cmd/bench compare $(BASE) $(if $(ROW),--row $(ROW)) $(if $(BENCH_TIMES),--times $(BENCH_TIMES)) $(if $(SMALL),--small $(SMALL))
+	go run golang.org/x/perf/cmd/benchstat@$(BENCHSTAT_VERSION) bench-results/base.txt bench-results/head.txt

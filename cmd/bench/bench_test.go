@@ -13,7 +13,7 @@ func TestRowsRun(t *testing.T) {
 		t.Skip("starts brokers and processors")
 	}
 	programs := t.TempDir()
-	if err := build(t.Context(), programs); err != nil {
+	if err := build(t.Context(), ".", programs); err != nil {
 		t.Fatal(err)
 	}
 	for i := range rows {

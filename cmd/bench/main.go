@@ -22,9 +22,10 @@ import (
 )
 
 type commands struct {
-	Run    runRows     `cmd:"" default:"withargs" help:"Run rows, and write what they came to."`
-	List   list        `cmd:"" help:"List the rows."`
-	Broker serveBroker `cmd:"" hidden:"" help:"Be the broker in memory, for a row."`
+	Run     runRows     `cmd:"" default:"withargs" help:"Run rows, and write what they came to."`
+	Compare compare     `cmd:"" help:"Run rows with the programs of another revision and of this one, in turn, for benchstat."`
+	List    list        `cmd:"" help:"List the rows."`
+	Broker  serveBroker `cmd:"" hidden:"" help:"Be the broker in memory, for a row."`
 }
 
 func main() {
@@ -42,12 +43,14 @@ type runRows struct {
 }
 
 // Validate is called by kong.
-func (r *runRows) Validate() error {
+func (r *runRows) Validate() error { return validRows(r.Row, r.Times, r.Small) }
+
+func validRows(names []string, times, small int) error {
 	var errs []error
-	if r.Times < 1 || r.Small < 1 {
+	if times < 1 || small < 1 {
 		errs = append(errs, errors.New("--times and --small must be at least 1"))
 	}
-	for _, name := range r.Row {
+	for _, name := range names {
 		if !slices.ContainsFunc(rows, func(row row) bool { return row.name == name }) {
 			errs = append(errs, fmt.Errorf("there is no row %q: `bench list` shows them", name))
 		}
@@ -65,7 +68,7 @@ func (r *runRows) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	if err := build(ctx, scratch); err != nil {
+	if err := build(ctx, ".", scratch); err != nil {
 		return err
 	}
 	report := newReport(r)

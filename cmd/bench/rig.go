@@ -35,12 +35,19 @@ const (
 	profileFor = 10 * time.Second
 )
 
-// build builds the programs as users have them, and this one, which is the broker, into a directory.
-func build(ctx context.Context, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), "github.com/stampede-rewards/stampede/cmd/processor", "github.com/stampede-rewards/stampede/cmd/producer", "github.com/stampede-rewards/stampede/cmd/bench")
-	cmd.Stderr = os.Stderr
+// build builds programs of a source as users have them, and this one, which is the broker, into a directory; without names all three.
+func build(ctx context.Context, source, dir string, names ...string) error {
+	if len(names) == 0 {
+		names = []string{"processor", "producer", "bench"}
+	}
+	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	for _, name := range names {
+		args = append(args, "github.com/stampede-rewards/stampede/cmd/"+name)
+	}
+	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // our own words
+	cmd.Dir, cmd.Stderr = source, os.Stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build the programs: %w", err)
+		return fmt.Errorf("build %s: %w", strings.Join(names, ", "), err)
 	}
 	return nil
 }
