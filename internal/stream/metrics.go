@@ -96,7 +96,7 @@ func NewMetrics() *Metrics {
 		dropped:      counter("erased_records_total", "Records of users erased lately, dropped without a trace."),
 		newUsers:     counter("new_users_total", "Users seen for the first time in a partition."),
 		splitUsers: counter("users_in_two_partitions_total", "New users who have a ledger in another partition of this process already: "+
-			"the producers do not agree on a partitioner. Only a few partitions are looked at, so the true number can be higher."),
+			"the producers do not agree on a partitioner. Only a few partitions are looked at, and in a cycle of many new users one in sixteen, so the true number can be higher."),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stampede_lag_records", Help: "Records that wait, as of the last fetch."}, []string{"partition"}),
 
 		users: gauges("campaign_users", "Users of the open partitions who took part in a campaign that is not closed, who are in progress there, and who have achieved something, "+
