@@ -71,7 +71,10 @@ func (r *runRows) Run(ctx context.Context) (err error) {
 	if err := build(ctx, ".", scratch); err != nil {
 		return err
 	}
-	report := newReport(r)
+	report, err := newReport(ctx, r, scratch)
+	if err != nil {
+		return err
+	}
 	for i := range rows {
 		row := &rows[i]
 		if len(r.Row) > 0 && !slices.Contains(r.Row, row.name) {

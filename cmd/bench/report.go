@@ -1,16 +1,16 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/stampede-rewards/stampede/internal/command"
 )
 
 // report is what rows came to.
@@ -32,15 +32,20 @@ type result struct {
 	row     *row
 }
 
-func newReport(r *runRows) *report {
-	rep := &report{Machine: thisMachine(), Go: runtime.Version(), Build: command.ThisBuild().String(), Kafka: "the embedded broker", At: time.Now().UTC().Truncate(time.Second)}
+// newReport is of the programs that were built, with the revision that they say they are of.
+func newReport(ctx context.Context, r *runRows, programs string) (*report, error) {
+	build, err := exec.CommandContext(ctx, filepath.Join(programs, "processor"), "--version").Output() //nolint:gosec // what we have built
+	if err != nil {
+		return nil, fmt.Errorf("ask the processor what it is: %w", err)
+	}
+	rep := &report{Machine: thisMachine(), Go: runtime.Version(), Build: strings.TrimSpace(string(build)), Kafka: "the embedded broker", At: time.Now().UTC().Truncate(time.Second)}
 	if r.Small > 1 {
 		rep.Small = r.Small
 	}
 	if r.Brokers != "" {
 		rep.Kafka += ", and a real one for rows that say so"
 	}
-	return rep
+	return rep, nil
 }
 
 func (r *report) add(row *row, v values) {

@@ -40,7 +40,7 @@ func build(ctx context.Context, source, dir string, names ...string) error {
 	if len(names) == 0 {
 		names = []string{"processor", "producer", "bench"}
 	}
-	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	args := []string{"build", "-buildvcs=auto", "-o", dir + string(filepath.Separator)}
 	for _, name := range names {
 		args = append(args, "github.com/stampede-rewards/stampede/cmd/"+name)
 	}
