@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -282,16 +283,27 @@ func moduleRoot() (string, error) {
 	}
 }
 
-// freePorts finds ports that were free a moment ago, all different.
+// Ports are drawn from those that no operating system gives to whoever asks for any: one of these would be given to somebody else before the broker has
+// it, as connections are made all the time by tests that run beside.
+const (
+	firstPort = 20_000
+	lastPort  = 32_000
+	portTries = 1000
+)
+
+// freePorts are some that nobody listens at.
 func freePorts(n int) ([]int, error) {
 	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range portTries {
+		port := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // no secret
+		l, err := net.Listen("tcp", local(port))
 		if err != nil {
-			return nil, err
+			continue // somebody does
 		}
-		defer l.Close() //nolint:errcheck // the port is all that we want
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		defer l.Close() //nolint:errcheck // nothing was accepted
+		if ports = append(ports, port); len(ports) == n {
+			return ports, nil
+		}
 	}
-	return ports, nil
+	return nil, fmt.Errorf("no %d ports are free from %d to %d", n, firstPort, lastPort)
 }
