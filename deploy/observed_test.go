@@ -262,6 +262,10 @@ func TestEveryQueryHasData(t *testing.T) {
 		t.Fatal(err)
 	}
 	in.start(prometheus, "--config.file="+filepath.Join(in.dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(in.dir, "tsdb"), "--web.listen-address="+in.prometheus, "--enable-feature=exemplar-storage")
+	in.eventually("Prometheus is ready", func() bool { // before that it answers that it is not available
+		text, err := in.get("/-/ready")
+		return err == nil && strings.Contains(string(text), "is Ready")
+	})
 	in.eventually("the gateway takes an event", func() bool {
 		body := `{"specversion":"1.0","id":"1","source":"/test","type":"birth.reported","subject":"ann","time":"` + time.Now().UTC().Format(time.RFC3339) + `"}`
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+gateway+"/v1/events", strings.NewReader(body))
