@@ -18,7 +18,8 @@ import (
 type Setting struct {
 	Key      string   `json:"key"` // the flag's name
 	Variable string   `json:"variable"`
-	Value    string   `json:"value"` // what can stand behind the key
+	Also     []string `json:"also,omitempty"` // variables that are not ours, and are taken where ours is not set
+	Value    string   `json:"value"`          // what can stand behind the key
 	Default  string   `json:"default,omitempty"`
 	Required bool     `json:"required,omitempty"`
 	Secret   bool     `json:"secret,omitempty"`
@@ -91,7 +92,7 @@ func settingOf(flag *kong.Flag) Setting {
 		help += "."
 	}
 	return Setting{
-		Key: flag.Name, Variable: flag.Envs[0], Value: value, Default: flag.Default, Required: flag.Required, Secret: flag.Tag.Has(secretTag), Help: help,
+		Key: flag.Name, Variable: flag.Envs[0], Also: flag.Envs[1:], Value: value, Default: flag.Default, Required: flag.Required, Secret: flag.Tag.Has(secretTag), Help: help,
 	}
 }
 
@@ -166,7 +167,9 @@ func newCatalog(all []Declared) catalog {
 	c := catalog{keys: map[string][]Setting{}, sections: map[string]map[string]struct{}{}, variables: map[string]string{configVariable: configFlag}}
 	for _, d := range all {
 		for _, s := range d.Settings {
-			c.variables[s.Variable] = s.Key
+			for _, variable := range append([]string{s.Variable}, s.Also...) {
+				c.variables[variable] = s.Key
+			}
 			for _, command := range s.Commands {
 				if c.sections[command] == nil {
 					c.sections[command] = map[string]struct{}{}

@@ -25,21 +25,25 @@ func readEnvironment(environ []string, c catalog) (set map[string]string, wrong 
 	set = map[string]string{}
 	var names []string
 	for name := range c.variables {
-		names = append(names, strings.TrimPrefix(name, variablePrefix))
+		if ours, is := strings.CutPrefix(name, variablePrefix); is {
+			names = append(names, ours)
+		}
 	}
 	slices.Sort(names)
 	for _, pair := range slices.Sorted(slices.Values(environ)) {
 		name, value, _ := strings.Cut(pair, "=")
 		_, known := c.variables[name]
-		switch near := spelling.Nearest(strings.TrimPrefix(name, variablePrefix), names); {
-		case value == "" || !strings.HasPrefix(name, variablePrefix) || strings.HasPrefix(name, testPrefix):
+		switch {
+		case value == "":
 		case known:
 			set[name] = value
-		case serviceLink.MatchString(name):
-		case near != "":
-			wrong = append(wrong, mistake{text: fmt.Sprintf("%s is in the environment, and nobody reads it: did you mean %s%s?", name, variablePrefix, near)})
+		case !strings.HasPrefix(name, variablePrefix) || strings.HasPrefix(name, testPrefix) || serviceLink.MatchString(name):
 		default:
-			foreign = append(foreign, name)
+			if near := spelling.Nearest(strings.TrimPrefix(name, variablePrefix), names); near != "" {
+				wrong = append(wrong, mistake{text: fmt.Sprintf("%s is in the environment, and nobody reads it: did you mean %s%s?", name, variablePrefix, near)})
+			} else {
+				foreign = append(foreign, name)
+			}
 		}
 	}
 	return set, wrong, foreign

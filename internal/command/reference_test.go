@@ -99,7 +99,8 @@ func row(s Setting) string {
 	case defaults != "":
 		defaults = "`" + defaults + "`"
 	}
-	return fmt.Sprintf("| `%s` | `%s` | `%s` | %s | %s |\n", s.Key, s.Variable, s.Value, defaults, strings.ReplaceAll(what, "|", `\|`))
+	variables := strings.Join(append([]string{s.Variable}, s.Also...), "`, else `")
+	return fmt.Sprintf("| `%s` | `%s` | `%s` | %s | %s |\n", s.Key, variables, s.Value, defaults, strings.ReplaceAll(what, "|", `\|`))
 }
 
 // A name in the file means one command, a variable one setting.

@@ -41,9 +41,9 @@ type settings struct {
 	catalog     catalog
 	environment map[string]string
 	file        *file
-	variables   map[*kong.Value]string // of the flags that have one
-	from        map[*kong.Value]string // where a value is from, right or wrong, that was not typed and is not the default
-	foreign     []string               // variables of the environment that are no settings
+	variables   map[*kong.Value][]string // of the flags that have some: the first that is set holds
+	from        map[*kong.Value]string   // where a value is from, right or wrong, that was not typed and is not the default
+	foreign     []string                 // variables of the environment that are no settings
 	mistakes    mistakes
 	resolved    bool // every flag has its value, right or wrong
 }
@@ -136,7 +136,7 @@ func newSettings(p program, typed string) (*settings, error) {
 	}
 	all = append(slices.DeleteFunc(all, func(d Declared) bool { return d.Program == p.name }), own)
 	slices.SortFunc(all, func(a, b Declared) int { return cmp.Compare(a.Program, b.Program) })
-	s := &settings{catalog: newCatalog(all), file: &file{}, variables: map[*kong.Value]string{}, from: map[*kong.Value]string{}}
+	s := &settings{catalog: newCatalog(all), file: &file{}, variables: map[*kong.Value][]string{}, from: map[*kong.Value]string{}}
 	s.environment, s.mistakes, s.foreign = readEnvironment(os.Environ(), s.catalog)
 	if typed == "" {
 		typed = s.environment[configVariable]
@@ -153,7 +153,7 @@ func newSettings(p program, typed string) (*settings, error) {
 func (s *settings) takeVariables(n *kong.Node) {
 	for _, flag := range n.Flags {
 		if len(flag.Envs) > 0 {
-			s.variables[flag.Value], flag.Tag.Envs = flag.Envs[0], nil
+			s.variables[flag.Value], flag.Tag.Envs = flag.Envs, nil
 		}
 	}
 	for _, child := range n.Children {
@@ -163,12 +163,12 @@ func (s *settings) takeVariables(n *kong.Node) {
 
 // help shows a flag's variable as kong would.
 func (s *settings) help(v *kong.Value) string {
-	variable, ok := s.variables[v]
+	variables, ok := s.variables[v]
 	if !ok {
 		return kong.DefaultHelpValueFormatter(v)
 	}
 	shown, tag := *v, *v.Tag
-	tag.Envs, shown.Tag = []string{variable}, &tag
+	tag.Envs, shown.Tag = variables, &tag
 	return kong.DefaultHelpValueFormatter(&shown)
 }
 
@@ -177,11 +177,14 @@ func (*settings) Validate(*kong.Application) error { return nil }
 
 // Resolve is called by kong for every flag of the command that was not typed. A value that is wrong is noted, so that all are told.
 func (s *settings) Resolve(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	variable, ok := s.variables[flag.Value]
+	variables, ok := s.variables[flag.Value]
 	if !ok {
 		return nil, nil
 	}
-	if text, ok := s.environment[variable]; ok {
+	isSet := func(variable string) bool { _, set := s.environment[variable]; return set }
+	if i := slices.IndexFunc(variables, isSet); i >= 0 {
+		variable := variables[i]
+		text := s.environment[variable]
 		s.from[flag.Value] = variable
 		if why := wrongValue(flag, text); why != "" {
 			s.mistakes = append(s.mistakes, mistake{text: variable + ": " + why})
@@ -245,10 +248,10 @@ func (s *settings) end(c *kong.Context) error {
 	}
 	s.resolved = true
 	for _, flag := range c.Flags() {
-		variable, ok := s.variables[flag.Value]
+		variables, ok := s.variables[flag.Value]
 		if ok && flag.Required && !s.given(c, flag) {
 			s.mistakes = append(s.mistakes, mistake{text: fmt.Sprintf("--%s is missing: give --%[1]s %[2]s, or set %[3]s, or write `%[4]s: {%[1]s: %[2]s}` into the file of --%[5]s",
-				flag.Name, flag.FormatPlaceHolder(), variable, sectionOf(c.Selected()), configFlag)})
+				flag.Name, flag.FormatPlaceHolder(), variables[0], sectionOf(c.Selected()), configFlag)})
 		}
 	}
 	if len(s.mistakes) > 0 {
