@@ -12,25 +12,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/stream"
 )
 
-// operations are the names that kafka-acls.sh takes.
-var operations = map[kadm.ACLOperation]string{
-	kadm.OpRead: "Read", kadm.OpWrite: "Write", kadm.OpCreate: "Create", kadm.OpDescribe: "Describe", kadm.OpDescribeConfigs: "DescribeConfigs",
+// topicNeeds is what `processor run` needs on a topic. Brokers tell Describe beside what says it.
+func (l *kafkaLook) topicNeeds(topic string) []kafka.Operation {
+	needs := stream.Uses(l.Topics).Uses(topic)
+	if !slices.Contains(needs, kafka.Describe) {
+		needs = slices.Insert(needs, len(needs)-1, kafka.Describe)
+	}
+	return needs
 }
 
-// topicNeeds is what `processor run` does with each topic, by its place; the partners' are like the last.
-var topicNeeds = [][]kadm.ACLOperation{
-	eventsTopic:      {kadm.OpRead, kadm.OpWrite, kadm.OpDescribe, kadm.OpDescribeConfigs}, // ticks, claims and their answers are written
-	rewardsTopic:     {kadm.OpWrite, kadm.OpDescribe, kadm.OpDescribeConfigs},
-	changelogTopic:   {kadm.OpRead, kadm.OpWrite, kadm.OpDescribe, kadm.OpDescribeConfigs},
-	deadLettersTopic: {kadm.OpWrite, kadm.OpDescribe, kadm.OpDescribeConfigs},
-	campaignsTopic:   {kadm.OpDescribe, kadm.OpDescribeConfigs}, // who publishes reads and writes it, too
-	firstOutcomes:    {kadm.OpWrite, kadm.OpDescribe, kadm.OpDescribeConfigs},
-}
-
-var groupNeeds = []kadm.ACLOperation{kadm.OpRead, kadm.OpDescribe}
+var groupNeeds = []kafka.Operation{kafka.Read, kafka.Describe}
 
 // allow is the command that lets somebody do something.
 func allow(principal, operations, resource string) string {
@@ -45,8 +40,8 @@ func allow(principal, operations, resource string) string {
 func (l *kafkaLook) examinePermissions(ctx context.Context) []Finding {
 	var found []Finding
 	absent := false
-	for i, t := range l.topics {
-		needs := topicNeeds[min(i, firstOutcomes)]
+	for _, t := range l.topics {
+		needs := l.topicNeeds(t.Name)
 		resource := "--topic " + t.Name
 		switch {
 		case unknown(t.Err):
@@ -67,14 +62,14 @@ func (l *kafkaLook) examinePermissions(ctx context.Context) []Finding {
 }
 
 // permission compares what is allowed with what is needed. Where the broker told nothing it is not known.
-func permission(principal, place, resource string, allowed, needs []kadm.ACLOperation) Finding {
+func permission(principal, place, resource string, allowed []kadm.ACLOperation, needs []kafka.Operation) Finding {
 	if len(allowed) == 0 {
 		return Finding{Severity: Unchecked, Area: Permissions, Place: place, What: "the broker does not tell what may be done with it"}
 	}
 	var lacks []string
 	for _, op := range needs {
-		if !slices.Contains(allowed, op) {
-			lacks = append(lacks, operations[op])
+		if !slices.Contains(allowed, op.ACL()) {
+			lacks = append(lacks, string(op))
 		}
 	}
 	if len(lacks) == 0 {

@@ -98,13 +98,16 @@ type topicAccess struct {
 	allowed int32 // a bit for each kmsg.ACLOperation; math.MinInt32 where the broker does not say
 }
 
-// operationBits are the bits of the operations that a broker can be asked about.
-var operationBits = map[Operation]kmsg.ACLOperation{
+// acl are the operations in Kafka's protocol.
+var acl = map[Operation]kmsg.ACLOperation{
 	Read: kmsg.ACLOperationRead, Write: kmsg.ACLOperationWrite, Describe: kmsg.ACLOperationDescribe, DescribeConfigs: kmsg.ACLOperationDescribeConfigs,
 }
 
+// ACL is the operation in Kafka's protocol.
+func (o Operation) ACL() kmsg.ACLOperation { return acl[o] }
+
 func (t topicAccess) may(o Operation) bool {
-	return t.allowed == math.MinInt32 || t.allowed&(1<<operationBits[o]) != 0
+	return t.allowed == math.MinInt32 || t.allowed&(1<<o.ACL()) != 0
 }
 
 // access asks about topics. Without the permission to describe one nobody is told whether there is one.
@@ -137,7 +140,7 @@ func (c TopicsConfig) denied(specs []spec, told map[string]topicAccess) error {
 		if !ok {
 			continue
 		}
-		for _, o := range c.uses(s.name) {
+		for _, o := range c.Uses(s.name) {
 			if errors.Is(t.err, kerr.TopicAuthorizationFailed) && o != DescribeConfigs || t.err == nil && !t.may(o) {
 				missing = append(missing, OnTopic(s.name, o))
 			}
@@ -149,8 +152,8 @@ func (c TopicsConfig) denied(specs []spec, told map[string]topicAccess) error {
 	return &DeniedError{Principal: c.Principal, Missing: missing, cause: kerr.TopicAuthorizationFailed}
 }
 
-// uses are the operations that the caller needs on a topic. Read and Write say Describe, too.
-func (c TopicsConfig) uses(topic string) (needed []Operation) {
+// Uses are the operations that the caller needs on a topic. Read and Write say Describe, too.
+func (c TopicsConfig) Uses(topic string) (needed []Operation) {
 	if slices.Contains(c.Reads, topic) {
 		needed = append(needed, Read)
 	}

@@ -56,10 +56,8 @@ func (c Config) withDefaults() Config {
 		c.Instance = c.Store.ID()
 	}
 	c.Topics.Names.Outcomes = c.Partners.Topics()
-	names := c.Topics.Names.WithDefaults()
+	c.Topics = Uses(c.Topics)
 	c.Topics.Principal = c.Connection.Security.Principal()
-	c.Topics.Reads = []string{names.Events, names.Changelog}
-	c.Topics.Writes = append([]string{names.Events, names.Rewards, names.Changelog, names.DeadLetters}, names.Outcomes...)
 	if c.CommitInterval == 0 {
 		c.CommitInterval = 50 * time.Millisecond
 	}
