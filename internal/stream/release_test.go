@@ -241,23 +241,15 @@ func (b *bench) writeLog(path string) {
 			lines = append(lines, b.readAll(topic.Name, n, ends[n])...)
 		}
 	}
-	f, err := os.Create(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	compressed, err := gzip.NewWriterLevel(f, gzip.BestCompression)
-	if err != nil {
-		b.Fatal(err)
-	}
-	encoder := json.NewEncoder(compressed)
-	for _, line := range append(lines, b.offsets()...) {
-		if err := encoder.Encode(line); err != nil {
-			b.Fatal(err)
+	compress(b.T, path, func(to io.Writer) error {
+		encoder := json.NewEncoder(to)
+		for _, line := range append(lines, b.offsets()...) {
+			if err := encoder.Encode(line); err != nil {
+				return err
+			}
 		}
-	}
-	if err := errors.Join(compressed.Close(), f.Close()); err != nil {
-		b.Fatal(err)
-	}
+		return nil
+	})
 }
 
 // readAll reads a partition with the markers of its transactions.
@@ -462,6 +454,15 @@ type offsetKey struct{}
 // pack writes a directory's files as an archive.
 func pack(t *testing.T, dir, path string) {
 	t.Helper()
+	compress(t, path, func(to io.Writer) error {
+		archive := tar.NewWriter(to)
+		return errors.Join(archive.AddFS(os.DirFS(dir)), archive.Close())
+	})
+}
+
+// compress makes a file of what is written, as small as it can be.
+func compress(t *testing.T, path string, write func(io.Writer) error) {
+	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -470,11 +471,7 @@ func pack(t *testing.T, dir, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	archive := tar.NewWriter(compressed)
-	if err := archive.AddFS(os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(archive.Close(), compressed.Close(), f.Close()); err != nil {
+	if err := errors.Join(write(compressed), compressed.Close(), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
