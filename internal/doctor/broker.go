@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/stream"
 )
 
@@ -358,13 +359,13 @@ func replication(topic string, detail kadm.TopicDetail, settings map[string]stri
 	case fewest == 1:
 		say(Advice, "it has one replica, as there is only one broker", "a disk that is lost takes it away for ever", "for what counts, run three brokers, and give each topic three replicas and min.insync.replicas=2")
 	case fewest > 1 && least == 1:
-		say(Advice, fmt.Sprintf("it has %d replicas, and min.insync.replicas is 1", fewest), "what one broker alone has acknowledged is lost with its disk", setTopic(topic, "min.insync.replicas", "2"))
+		say(Advice, fmt.Sprintf("it has %d replicas, and min.insync.replicas is 1", fewest), "what one broker alone has acknowledged is lost with its disk", kafka.SetTopic(topic, "min.insync.replicas", "2"))
 	case fewest > 1 && least >= fewest:
 		say(Advice, fmt.Sprintf("it has %d replicas, and min.insync.replicas is %d", fewest, least), "one broker that is down stops all writing", "one more replica than min.insync.replicas lets a broker be restarted")
 	}
 	if settings["unclean.leader.election.enable"] == "true" {
 		say(Wrong, "unclean.leader.election.enable is true", "a replica that was behind can become the leader, and what others had is gone without a word: events, rewards and what is known of both",
-			setTopic(topic, "unclean.leader.election.enable", "false"))
+			kafka.SetTopic(topic, "unclean.leader.election.enable", "false"))
 	}
 	if !slices.ContainsFunc(found, func(f Finding) bool { return f.Severity == Wrong || f.Severity == Advice }) {
 		say(OK, fmt.Sprintf("%s of %s, min.insync.replicas is %d", counted(len(detail.Partitions), "partition"), counted(fewest, "replica"), least), "", "")

@@ -24,8 +24,6 @@ const (
 	wrongTombstones = 10 * time.Minute
 )
 
-func setTopic(topic, setting, value string) string { return kafka.SetTopic(topic, setting, value) }
-
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 func unknown(err error) bool { return errors.Is(err, kerr.UnknownTopicOrPartition) }
@@ -92,7 +90,7 @@ func eventsRetention(t kafka.Topic) Finding {
 		return Finding{
 			Severity: Advice, Area: Topics, Place: place(t.Name), What: fmt.Sprintf("it keeps events for %s (retention.ms)", days(t.Retention)),
 			Why:  "that is how long processors may be down: events that are gone before they are processed are lost, and processors stop there until somebody decides",
-			Mend: setTopic(t.Name, "retention.ms", milliseconds(7*24*time.Hour)),
+			Mend: kafka.SetTopic(t.Name, "retention.ms", milliseconds(7*24*time.Hour)),
 		}
 	}
 	return Finding{Severity: OK, Area: Topics, Place: place(t.Name), What: "it keeps events " + kept(t.Retention) + ", which is how long processors may be down"}
@@ -102,7 +100,7 @@ func rewardsRetention(t kafka.Topic) Finding {
 	if t.Retention >= 0 && t.Retention < leastRewards {
 		return Finding{
 			Severity: Advice, Area: Topics, Place: place(t.Name), What: fmt.Sprintf("it keeps rewards for %s (retention.ms)", days(t.Retention)),
-			Why: "a reward that fulfilment has not read by then is gone, and is not issued again", Mend: setTopic(t.Name, "retention.ms", "-1"),
+			Why: "a reward that fulfilment has not read by then is gone, and is not issued again", Mend: kafka.SetTopic(t.Name, "retention.ms", "-1"),
 		}
 	}
 	return Finding{Severity: OK, Area: Topics, Place: place(t.Name), What: "it keeps rewards " + kept(t.Retention)}
@@ -113,7 +111,7 @@ func tombstones(t kafka.Topic) Finding {
 	f := Finding{
 		Severity: Advice, Area: Topics, Place: place(t.Name), What: fmt.Sprintf("it remembers for %s that a user was deleted (delete.retention.ms)", days(t.DeleteRetention)),
 		Why:  fmt.Sprintf("a store that was not up to date for more than half of that, %s, is dropped and rebuilt from the whole changelog", t.DeleteRetention/2),
-		Mend: setTopic(t.Name, "delete.retention.ms", milliseconds(7*24*time.Hour)),
+		Mend: kafka.SetTopic(t.Name, "delete.retention.ms", milliseconds(7*24*time.Hour)),
 	}
 	switch {
 	case t.DeleteRetention < wrongTombstones:
