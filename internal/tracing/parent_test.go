@@ -11,7 +11,8 @@ import (
 
 const right = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-// What OpenTelemetry's propagator reads from a traceparent of version 00, Parent reads, and nothing else.
+// What OpenTelemetry's propagator reads from a traceparent of version 00, Parent reads, and nothing else. One thing is left out: a lone dash at the
+// end, which the standard's version 00 does not have and which the propagator lets pass.
 func TestParentReadsWhatThePropagatorReads(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		text := []byte(right)
@@ -20,7 +21,7 @@ func TestParentReadsWhatThePropagatorReads(t *testing.T) {
 			text[at] = rapid.SampledFrom([]byte("0123456789abcdefABCDEF-g \x00")).Draw(rt, "byte")
 		}
 		if rapid.Bool().Draw(rt, "other length") {
-			text = append(text[:rapid.IntRange(0, len(text)).Draw(rt, "length")], rapid.SampledFrom([]string{"", "-", "-x", "0"}).Draw(rt, "more")...)
+			text = append(text[:rapid.IntRange(0, len(text)).Draw(rt, "length")], rapid.SampledFrom([]string{"", "-x", "0"}).Draw(rt, "more")...)
 		}
 		if rapid.IntRange(0, 9).Draw(rt, "no trace") == 0 && len(text) > 35 {
 			copy(text[3:], "00000000000000000000000000000000")
@@ -36,7 +37,7 @@ func TestParentReadsVersion00Alone(t *testing.T) {
 	if of := Parent([]byte(right)); !of.IsSampled() || !of.IsRemote() || of.TraceID().String() != right[3:35] || of.SpanID().String() != right[36:52] {
 		t.Errorf("%s is read as %v", right, of)
 	}
-	for _, text := range []string{"", "01" + right[2:], "ff" + right[2:], right + "-x"} {
+	for _, text := range []string{"", "01" + right[2:], "ff" + right[2:], right + "-", right + "-x"} {
 		if Parent([]byte(text)).IsValid() {
 			t.Errorf("%q is read", text)
 		}
