@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
 // catchUp is a processor that begins with a backlog, and its whole life: what it takes to start is in the figures.
@@ -32,6 +35,9 @@ func (r *rig) catchUp(ctx context.Context, j job) (v values, err error) {
 	if err != nil {
 		return nil, errors.Join(err, p.kill())
 	}
+	if err := p.inEarnest(ctx); err != nil {
+		return nil, errors.Join(err, p.kill())
+	}
 	events := float64(j.events)
 	return values{
 		"events per CPU-second": events / u.cpu,
@@ -39,6 +45,23 @@ func (r *rig) catchUp(ctx context.Context, j job) (v values, err error) {
 		"allocations per event": u.allocations / events,
 		"resident memory":       u.resident / (1 << 20),
 	}, p.stop()
+}
+
+// inEarnest says whether the backlog was worked through in earnest: an event that comes too late, or twice, costs next to nothing.
+func (p *process) inEarnest(ctx context.Context) error {
+	decisions, err := p.decisions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range []campaign.Decision{campaign.TooLate, campaign.Duplicate, campaign.Outside} {
+		if n := decisions[d.String()]; n > 0 {
+			return fmt.Errorf("the job is wrong: %.0f decisions are %s", n, d)
+		}
+	}
+	if decisions[campaign.Counted.String()] == 0 {
+		return errors.New("the job is wrong: nothing has counted")
+	}
+	return nil
 }
 
 // ratio is the rate of one job by that of another, one after the other.

@@ -26,7 +26,7 @@ func (j job) small(n int) job {
 	return j
 }
 
-// backlogDays is over how many days the events of a backlog have happened.
+// backlogDays is over how many days the events of a backlog happen.
 const backlogDays = 6
 
 // tenCampaigns are of mixed kinds: one event, a streak of five days, four counts with a filter, two sums, a count a week, distinct values a month.
@@ -126,12 +126,13 @@ func (g *generator) event(at time.Time, id string) *kgo.Record {
 	return &kgo.Record{Key: []byte(user), Value: value, Timestamp: at}
 }
 
-// produce writes the job's events to a topic as fast as the broker takes them: they have happened over the last days.
+// produce writes the job's events to a topic as fast as the broker takes them. They happen over the days to come, and so do their records: the campaigns
+// were published just now, and a partition's clock never runs backwards (E2), so all that had happened days before would be too late to count.
 func (j job) produce(ctx context.Context, cl *kgo.Client, topic string) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	g := j.generator(1)
-	begun := time.Now().Add(-backlogDays * 24 * time.Hour)
+	begun := time.Now()
 	step := backlogDays * 24 * time.Hour / time.Duration(j.events)
 	for k := range j.events {
 		r := g.event(begun.Add(time.Duration(k)*step), "")

@@ -350,6 +350,26 @@ func (p *process) said() string {
 
 // metrics are the processor's, by name, each the sum over its labels. One that has no label yet, because nothing was counted, is zero.
 func (p *process) metrics(ctx context.Context) (map[string]float64, error) {
+	return p.sums(ctx, func(series string) string {
+		name, _, _ := strings.Cut(series, "{")
+		return name
+	})
+}
+
+// decisions are how often each was made, over all campaigns.
+func (p *process) decisions(ctx context.Context) (map[string]float64, error) {
+	return p.sums(ctx, func(series string) string {
+		if !strings.HasPrefix(series, "stampede_decisions_total{") {
+			return ""
+		}
+		_, after, _ := strings.Cut(series, `decision="`)
+		decision, _, _ := strings.Cut(after, `"`)
+		return decision
+	})
+}
+
+// sums adds the processor's series up, each under the name that it is given.
+func (p *process) sums(ctx context.Context, name func(series string) string) (map[string]float64, error) {
 	text, err := p.get(ctx, "/metrics")
 	if err != nil {
 		return nil, err
@@ -360,11 +380,12 @@ func (p *process) metrics(ctx context.Context) (map[string]float64, error) {
 		if strings.HasPrefix(line, "#") {
 			continue
 		}
-		v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		space := strings.LastIndexByte(line, ' ')
+		v, err := strconv.ParseFloat(line[space+1:], 64)
 		if err != nil {
 			return nil, fmt.Errorf("metrics: %q: %w", line, err)
 		}
-		sums[line[:strings.IndexAny(line, " {")]] += v
+		sums[name(line[:space])] += v
 	}
 	return sums, nil
 }
