@@ -217,6 +217,8 @@ const (
 
 // publish puts campaigns in force, as authors do.
 func (w *world) publish(campaigns []*model.Campaign) {
+	w.publishing <- struct{}{} // a publish that meets another is told so, and two versions would come in any order
+	defer func() { <-w.publishing }()
 	set, err := compiled(campaigns)
 	if err == nil {
 		again := stream.Publish{Connection: w.connection(), Topics: w.topicsConfig(), Campaigns: set, Partners: partners.Names()}

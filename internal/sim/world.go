@@ -89,6 +89,8 @@ type world struct {
 	compacted atomic.Bool // topics were, and may begin later than they should (TestTheBrokerMovesTheBeginningOfACompactedLog)
 	jumped    atomic.Int64
 
+	publishing chan struct{} // holds one who publishes
+
 	mu         sync.Mutex
 	covered    map[string]int
 	violations []Violation
@@ -100,7 +102,7 @@ type world struct {
 func Run(t *testing.T, s Scenario, done func(Result)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
-			Scenario: s, load: drawLoad(&s), covered: map[string]int{}, sent: make(chan struct{}),
+			Scenario: s, load: drawLoad(&s), covered: map[string]int{}, sent: make(chan struct{}), publishing: make(chan struct{}, 1),
 		}
 		time.Sleep(time.Until(published))
 		r := Result{Seed: s.Seed, Covered: w.covered}
