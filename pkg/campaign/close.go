@@ -135,7 +135,7 @@ func (e *Engine) closePeriods(l *Ledger, c *Campaign, p *progress, user string, 
 		e.failPeriod(c, p, &p.buckets[j], user, may)
 		p.buckets = slices.Delete(p.buckets, j, j+1)
 		if next := max(of+1, c.firstPeriod()); c.goal.watches && !p.done(c) && c.goal.per != noUnit && next <= c.lastPeriod() {
-			p.bucket(next) // whoever was known for this one is known for the next
+			p.bucket(next, l.in) // whoever was known for this one is known for the next
 		}
 	}
 }
@@ -236,7 +236,7 @@ func (e *Engine) watch(l *Ledger, clock, was int64) (changed bool) {
 		if of > c.lastPeriod() || l.known >= c.ends(c.goal.per, of) || found && len(l.progress[i].buckets) > 0 && l.progress[i].buckets[0].period <= of {
 			continue
 		}
-		e.beginning(l, c).bucket(of)
+		e.beginning(l, c).bucket(of, l.in)
 		changed = true
 	}
 	return changed

@@ -80,7 +80,7 @@ func (l *Ledger) Append(dst []byte) []byte {
 
 	dst = binary.AppendUvarint(dst, uint64(len(l.ids)))
 	for _, id := range l.ids {
-		dst = appendID(dst, id)
+		dst = append(dst, id...)
 	}
 
 	dst = binary.AppendUvarint(dst, uint64(len(l.progress)))
@@ -309,9 +309,14 @@ func appendID(dst []byte, id string) []byte {
 	return append(dst, id...)
 }
 
-const uuidLength = 36
+const (
+	uuidLength      = 36
+	packedUUIDBytes = 16
+	// maxIDHead is the most that stands before an id's text.
+	maxIDHead = binary.MaxVarintLen64
+)
 
-func packUUID(id string) (packed [16]byte, ok bool) {
+func packUUID(id string) (packed [packedUUIDBytes]byte, ok bool) {
 	if len(id) != uuidLength {
 		return packed, false
 	}
@@ -360,9 +365,12 @@ var errLedger = errors.New("this is no ledger")
 
 // Decode reads a ledger. It accepts only what Append writes, so that a damaged value is an error and never a wrong state.
 // Nothing of src is kept.
-func Decode(src []byte) (*Ledger, error) {
-	d := &decoding{src: src}
-	l := d.ledger()
+func Decode(src []byte) (*Ledger, error) { return decodeInto(&Ledger{}, src) }
+
+// decodeInto reads a ledger into an empty one. It refers to src if its memory is shared.
+func decodeInto(l *Ledger, src []byte) (*Ledger, error) {
+	d := &decoding{src: src, refers: l.in != nil, slabs: l.in.slabs()}
+	d.ledger(l)
 	switch {
 	case d.err != nil:
 		return nil, d.err
@@ -385,21 +393,25 @@ func DueOf(src []byte) (int64, error) {
 
 // decoding reads from the front of src; after its first error it reads zeros.
 type decoding struct {
-	src []byte
-	err error
+	src    []byte
+	err    error
+	refers bool // what is read refers to src, and is not a copy
+	slabs  slabs
+	used   [maxPlaces]bool // ids that a bucket names
 }
 
-func (d *decoding) ledger() *Ledger {
-	l := &Ledger{}
+func (d *decoding) ledger(l *Ledger) {
 	if version := d.bytes(1); d.err == nil && version[0] != encodingVersion {
 		d.err = fmt.Errorf("%w: version %d, this program reads version %d: it was written by a newer one", errLedger, version[0], encodingVersion)
-		return l
+		return
 	}
 	if l.due, l.known = d.varint(), d.varint(); l.due < 0 {
 		d.fail("due at %d", l.due)
 	}
 	previous := int64(0)
-	for range d.count(1 + fingerprintBytes) {
+	n := d.count(1 + fingerprintBytes)
+	l.seen = room(d.slabs.sightings, n)
+	for range n {
 		at := d.after(previous, len(l.seen) == 0, true)
 		l.seen = append(l.seen, sighting{at, fingerprint(d.bytes(fingerprintBytes))})
 		previous = at
@@ -411,7 +423,7 @@ func (d *decoding) ledger() *Ledger {
 		z := loadZone(name)
 		if z == nil {
 			d.fail("no zone %q in the tz database %s", name, ZoneVersion)
-			return l
+			return
 		}
 		l.profile.zones = append(l.profile.zones, zoneChange{at, z})
 		previous = at
@@ -439,25 +451,32 @@ func (d *decoding) ledger() *Ledger {
 		}
 		l.excused = append(l.excused, x)
 	}
-	for range d.count(1) {
-		l.ids = append(l.ids, d.id())
+	if n = d.count(2); n > maxPlaces {
+		d.fail("%d event ids", n)
+		return
 	}
-	used := make([]bool, len(l.ids))
-	for range d.count(8 + 3) {
-		p := d.progress(used)
-		if n := len(l.progress); n > 0 && p.campaign <= l.progress[n-1].campaign {
+	l.ids = room(d.slabs.ids, n)
+	for range n {
+		l.ids = append(l.ids, d.packedID())
+	}
+	n = d.count(8 + 3)
+	l.progress = room(d.slabs.progress, n)
+	for range n {
+		l.progress = l.progress[:len(l.progress)+1]
+		p := &l.progress[len(l.progress)-1]
+		d.progress(p, len(l.ids))
+		if n := len(l.progress); n > 1 && p.campaign <= l.progress[n-2].campaign {
 			d.fail("campaigns out of order")
 		}
-		l.progress = append(l.progress, p)
 	}
-	if slices.Contains(used, false) {
+	if slices.Contains(d.used[:len(l.ids)], false) {
 		d.fail("an event's id that nothing names")
 	}
-	return l
 }
 
-func (d *decoding) progress(usedIDs []bool) progress {
-	p := progress{campaign: binary.BigEndian.Uint64(d.bytes(8)), paid: d.uvarint()}
+// progress reads a progress of a ledger with so many ids.
+func (d *decoding) progress(p *progress, ids int) {
+	*p = progress{campaign: binary.BigEndian.Uint64(d.bytes(8)), paid: d.uvarint()}
 	has := d.bytes(1)[0]
 	p.part, p.tried = taking(has&partBits), has&progressTried != 0
 	if p.part > out || has > progressBits {
@@ -482,45 +501,52 @@ func (d *decoding) progress(usedIDs []bool) progress {
 		d.fail("a progress says that it has what it has not")
 	}
 	previous := period(0)
-	for range d.count(5) {
-		b := bucket{period: previous + period(d.varint()), paid: d.uvarint(), count: d.uvarint()}
+	n := d.count(5)
+	p.buckets = room(d.slabs.buckets, n)
+	for range n {
+		p.buckets = p.buckets[:len(p.buckets)+1]
+		b := &p.buckets[len(p.buckets)-1]
+		*b = bucket{period: previous + period(d.varint()), paid: d.uvarint(), count: d.uvarint()}
 		if b.count > 0 {
 			b.latest = d.varint()
 		}
-		if len(p.buckets) > 0 && b.period <= previous {
+		if len(p.buckets) > 1 && b.period <= previous {
 			d.fail("periods out of order")
 		}
 		previous = b.period
-		for range d.count(1) {
+		n := d.count(1)
+		b.ids = room(d.slabs.places, n)
+		for range n {
 			at := d.uvarint()
-			if at >= uint64(len(usedIDs)) {
+			if at >= uint64(ids) { //nolint:gosec // a length
 				d.fail("event id %d", at)
 				break
 			}
-			usedIDs[at] = true
-			b.ids = append(b.ids, int(at)) //nolint:gosec // just bounded
+			d.used[at] = true
+			b.ids = append(b.ids, uint8(at)) //nolint:gosec // just bounded
 		}
 		if len(b.ids) > maxEvidence {
 			d.fail("%d event ids", len(b.ids))
 		}
-		for range d.count(2) {
-			c := d.cell()
-			if n := len(b.cells); n > 0 && compareCells(c, b.cells[n-1]) <= 0 {
+		n = d.count(2)
+		b.cells = room(d.slabs.cells, n)
+		for range n {
+			b.cells = b.cells[:len(b.cells)+1]
+			c := &b.cells[len(b.cells)-1]
+			d.cell(c)
+			if n := len(b.cells); n > 1 && c.compare(b.cells[n-2].leaf, b.cells[n-2].period) <= 0 {
 				d.fail("cells out of order")
 			}
-			b.cells = append(b.cells, c)
 		}
-		p.buckets = append(p.buckets, b)
 	}
-	return p
 }
 
-func (d *decoding) cell() cell {
-	c := cell{}
+func (d *decoding) cell(c *cell) {
+	*c = cell{}
 	leaf := d.uvarint()
 	if leaf >= maxLeaves {
 		d.fail("leaf %d", leaf)
-		return c
+		return
 	}
 	c.leaf = int(leaf)
 	has := d.bytes(1)[0]
@@ -565,7 +591,6 @@ func (d *decoding) cell() cell {
 	if d.err == nil && c.has() != has {
 		d.fail("a cell says that it has what it has not")
 	}
-	return c
 }
 
 func (d *decoding) marks() (marks []mark) {
@@ -574,7 +599,9 @@ func (d *decoding) marks() (marks []mark) {
 		d.fail("marks of an unknown form")
 	}
 	previous := mark{}
-	for range d.count(2) {
+	n := d.count(2)
+	marks = room(d.slabs.marks, n)
+	for range n {
 		m := mark{at: previous.at + d.varint()}
 		day := int64(previous.day) + d.varint()
 		if m.day = Day(day); int64(m.day) != day { //nolint:gosec // checked
@@ -602,9 +629,10 @@ func (d *decoding) marks() (marks []mark) {
 }
 
 func (d *decoding) days() days {
-	var runs days
 	previous := int64(0)
-	for range d.count(2) {
+	n := d.count(2)
+	runs := days(room(d.slabs.days, n))
+	for range n {
 		first := previous + d.varint()
 		last := first + int64(d.uvarint()&(1<<40-1))
 		if int64(Day(first)) != first || int64(Day(last)) != last || last < first || len(runs) > 0 && first <= previous+1 {
@@ -679,7 +707,7 @@ func (d *decoding) string(n uint64) string {
 		d.fail("a text of %d bytes", n)
 		return ""
 	}
-	s := string(d.src[:n])
+	s := d.keep(d.src[:n])
 	d.src = d.src[n:]
 	if !utf8.ValidString(s) {
 		d.fail("a text that is not UTF-8")
@@ -708,6 +736,36 @@ func (d *decoding) value() []byte {
 	return v
 }
 
+// keep is a piece of src as a text.
+func (d *decoding) keep(b []byte) string {
+	if d.refers {
+		return alias(b)
+	}
+	return string(b)
+}
+
+// packedID reads an event's id and leaves it packed.
+func (d *decoding) packedID() packedID {
+	src := d.src
+	switch n := d.uvarint(); {
+	case n == 1:
+		d.bytes(packedUUIDBytes)
+	case n&1 == 1:
+		d.fail("a broken event id")
+	case n>>1 > uint64(len(d.src)):
+		d.fail("a text of %d bytes", n>>1)
+	default:
+		text := d.bytes(int(n >> 1)) //nolint:gosec // just bounded
+		if _, packs := packUUID(alias(text)); packs {
+			d.fail("a UUID that is not packed")
+		}
+		if !utf8.Valid(text) {
+			d.fail("a text that is not UTF-8")
+		}
+	}
+	return packedID(d.keep(src[:len(src)-len(d.src)]))
+}
+
 func (d *decoding) id() string {
 	n := d.uvarint()
 	if n&1 == 0 {
@@ -720,5 +778,5 @@ func (d *decoding) id() string {
 	if n != 1 {
 		d.fail("a broken event id")
 	}
-	return formatUUID(d.bytes(16))
+	return formatUUID(d.bytes(packedUUIDBytes))
 }

@@ -34,6 +34,7 @@ type Engine struct {
 	decided    []Decided
 	taken      []taken
 	scratch    []byte
+	asked      scope
 	attributes document
 	noted      int  // where the event stands among the ledger's ids, -1 while nobody needs it
 	released   bool // ids may have become unused
@@ -228,12 +229,12 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 		e.decide(c, d, "")
 		return
 	}
-	b := p.bucket(of)
+	b := p.bucket(of, l.in)
 	decision := Decision(0)
 	h := c.horizon(clock)
 	for _, t := range taken {
 		leaf := c.goal.leaves[t.leaf]
-		cell := b.cell(t.leaf, leaf.per.of(date.day))
+		cell := b.cell(t.leaf, leaf.per.of(date.day), l.in)
 		d := leaf.kind.advance(cell, evidence{at: ev.Time, day: date.day, id: ev.ID, amount: t.amount, value: t.value}, t.matching)
 		leaf.kind.settle(cell, h)
 		decision = max(decision, d)
@@ -507,6 +508,7 @@ func (e *Engine) remembers(l *Ledger, id fingerprint, clock int64) bool {
 // nothing leaves the ledger's bytes as they were.)
 func (e *Engine) remember(l *Ledger, ev *Event, id fingerprint, clock int64) {
 	e.forget(l, clock)
+	l.seen = withRoom(l.in.slabs().sightings, l.seen)
 	l.seen.add(floorDiv(ev.Time, int64(time.Millisecond)), id)
 }
 
@@ -574,9 +576,10 @@ func (e *Engine) zoneOf(ev *Event) *zone {
 	return z
 }
 
-// scope is what the campaign's conditions see.
+// scope is what the campaign's conditions see, until the next one.
 func (e *Engine) scope(l *Ledger, c *Campaign, ev *Event, date civil) *scope {
-	s := &scope{event: ev, day: date.day, hour: date.hour, details: e.details}
+	s := &e.asked
+	*s = scope{event: ev, day: date.day, hour: date.hour, details: e.details}
 	if z := l.profile.zoneAt(ev.Time); z != nil {
 		s.userTimezone = z.name
 	}

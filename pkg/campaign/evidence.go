@@ -1,6 +1,9 @@
 package campaign
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // A reward names the events that it is for (R2). Their ids are most of what a ledger holds, and one event is often evidence in many
 // campaigns. So a ledger keeps each id once, in the order of arrival, and a bucket refers to it by its place.
@@ -10,19 +13,32 @@ const (
 	maxEvidence = 32
 	// maxLedgerIDs bounds the ids that a ledger keeps in all. Beyond it the oldest goes that the longest list has.
 	maxLedgerIDs = 64
+	// maxPlaces bounds them while an event is added, and in what is read.
+	maxPlaces = math.MaxUint8 + 1
 )
+
+// packedID is an event's id as a ledger's encoding has it: a UUID in its usual spelling takes 17 bytes instead of 37.
+type packedID string
+
+func packID(id string) packedID { return packedID(appendID(nil, id)) }
+
+// String is the id as the event had it.
+func (id packedID) String() string {
+	d := decoding{src: []byte(id)}
+	return d.id()
+}
 
 // noted counts an event as evidence in a bucket. e.noted is its place among the ledger's ids, once it has one.
 func (e *Engine) note(l *Ledger, b *bucket, ev *Event) {
 	if e.noted < 0 {
 		e.noted = len(l.ids)
-		l.ids = append(l.ids, string([]byte(ev.ID)))
+		l.ids = append(withRoom(l.in.slabs().ids, l.ids), l.in.keep(ev.ID))
 	}
 	if b.count == 0 || ev.Time > b.latest {
 		b.latest = ev.Time
 	}
 	b.count++
-	b.ids = append(b.ids, e.noted)
+	b.ids = append(withRoom(l.in.slabs().places, b.ids), uint8(e.noted)) //nolint:gosec // at most maxLedgerIDs
 	if len(b.ids) > maxEvidence {
 		b.ids = slices.Delete(b.ids, 0, 1)
 		e.released = true
@@ -30,19 +46,27 @@ func (e *Engine) note(l *Ledger, b *bucket, ev *Event) {
 }
 
 // named are the ids at certain places.
-func (l *Ledger) named(places []int) []string {
+func (l *Ledger) named(places []uint8) []string {
 	if len(places) == 0 {
 		return nil
 	}
 	ids := make([]string, len(places))
 	for i, at := range places {
-		ids[i] = l.ids[at]
+		ids[i] = l.ids[at].String()
+	}
+	return ids
+}
+
+// allIDs are all of them.
+func (l *Ledger) allIDs() (ids []string) {
+	for _, id := range l.ids {
+		ids = append(ids, id.String())
 	}
 	return ids
 }
 
 // eachID visits every reference to an id.
-func (l *Ledger) eachID(visit func(*int)) {
+func (l *Ledger) eachID(visit func(*uint8)) {
 	for i := range l.progress {
 		for j := range l.progress[i].buckets {
 			b := &l.progress[i].buckets[j]
@@ -56,19 +80,19 @@ func (l *Ledger) eachID(visit func(*int)) {
 // dropUnusedIDs drops the ids that nothing refers to any more, and keeps the bound.
 func (l *Ledger) dropUnusedIDs() {
 	for {
-		used := make([]bool, len(l.ids))
-		l.eachID(func(at *int) { used[*at] = true })
-		places := make([]int, len(l.ids))
+		var used [maxPlaces]bool
+		l.eachID(func(at *uint8) { used[*at] = true })
+		var places [maxPlaces]uint8
 		kept := l.ids[:0]
 		for i, id := range l.ids {
-			places[i] = len(kept)
+			places[i] = uint8(len(kept)) //nolint:gosec // below maxPlaces
 			if used[i] {
 				kept = append(kept, id)
 			}
 		}
 		clear(l.ids[len(kept):])
 		l.ids = kept
-		l.eachID(func(at *int) { *at = places[*at] })
+		l.eachID(func(at *uint8) { *at = places[*at] })
 		if len(l.ids) <= maxLedgerIDs {
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"sort"
 )
 
 // Ledger is everything that is known of one user: the recent events, the profile's history and the progress in every
@@ -16,8 +17,9 @@ type Ledger struct {
 	profile   profile
 	excused   []excused  // by campaign key, 0 for all campaigns
 	progress  []progress // by campaign key
-	ids       []string   // of the events that a reward may have to name: evidence.go
+	ids       []packedID // of the events that a reward may have to name: evidence.go
 	sizeBound int        // no encoding of this ledger is longer (E7)
+	in        *Ledgers   // whose memory it is; nil if it has its own
 }
 
 // excused is dates that can't be missed, in a campaign or in all (C3).
@@ -53,11 +55,11 @@ const (
 // bucket is the evidence of one period.
 type bucket struct {
 	period period
-	paid   uint64 // rewards issued for it, where each period pays its own
-	count  uint64 // events that counted
-	latest int64  // the largest time among them, Unix ns (R3)
-	ids    []int  // the events that counted since the last reward, the newest maxEvidence: places in the ledger's ids
-	cells  []cell // by leaf, then period
+	paid   uint64  // rewards issued for it, where each period pays its own
+	count  uint64  // events that counted
+	latest int64   // the largest time among them, Unix ns (R3)
+	ids    []uint8 // the events that counted since the last reward, the newest maxEvidence: places in the ledger's ids
+	cells  []cell  // by leaf, then period
 }
 
 // cell is the evidence of one leaf, as its kind wants it; what a kind does not use is empty.
@@ -83,42 +85,43 @@ func campaignKey(id string) uint64 {
 func (l *Ledger) progressOf(campaign uint64) *progress {
 	i, found := l.find(campaign)
 	if !found {
-		l.progress = slices.Insert(l.progress, i, progress{campaign: campaign})
+		l.progress = slices.Insert(withRoom(l.in.slabs().progress, l.progress), i, progress{campaign: campaign})
 	}
 	return &l.progress[i]
 }
 
 func (l *Ledger) find(campaign uint64) (int, bool) {
-	return slices.BinarySearchFunc(l.progress, campaign, func(p progress, key uint64) int { return cmp.Compare(p.campaign, key) })
+	return sort.Find(len(l.progress), func(i int) int { return cmp.Compare(campaign, l.progress[i].campaign) })
 }
 
 func (p *progress) findBucket(of period) (int, bool) {
-	return slices.BinarySearchFunc(p.buckets, of, func(b bucket, of period) int { return cmp.Compare(b.period, of) })
+	return sort.Find(len(p.buckets), func(i int) int { return cmp.Compare(of, p.buckets[i].period) })
 }
 
 // bucket returns the evidence of a period, new where there was none. The pointer holds until the next call.
-func (p *progress) bucket(of period) *bucket {
+func (p *progress) bucket(of period, in *Ledgers) *bucket {
 	i, found := p.findBucket(of)
 	if !found {
-		p.buckets = slices.Insert(p.buckets, i, bucket{period: of})
+		p.buckets = slices.Insert(withRoom(in.slabs().buckets, p.buckets), i, bucket{period: of})
 	}
 	return &p.buckets[i]
 }
 
 // cell returns the evidence of a leaf, new where there was none. The pointer holds until the next call.
-func (b *bucket) cell(leaf int, of period) *cell {
-	i, found := slices.BinarySearchFunc(b.cells, cell{leaf: leaf, period: of}, compareCells)
+func (b *bucket) cell(leaf int, of period, in *Ledgers) *cell {
+	i, found := sort.Find(len(b.cells), func(i int) int { return -b.cells[i].compare(leaf, of) })
 	if !found {
-		b.cells = slices.Insert(b.cells, i, cell{leaf: leaf, period: of})
+		b.cells = slices.Insert(withRoom(in.slabs().cells, b.cells), i, cell{leaf: leaf, period: of})
 	}
 	return &b.cells[i]
 }
 
-func compareCells(a, b cell) int {
-	if by := cmp.Compare(a.leaf, b.leaf); by != 0 {
+// compare says whether a cell stands before (-1) or behind (1) that of a leaf and a period.
+func (c *cell) compare(leaf int, of period) int {
+	if by := cmp.Compare(c.leaf, leaf); by != 0 {
 		return by
 	}
-	return cmp.Compare(a.period, b.period)
+	return cmp.Compare(c.period, of)
 }
 
 func (c *cell) empty() bool {

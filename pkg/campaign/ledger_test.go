@@ -24,19 +24,19 @@ func sampleLedger() *Ledger {
 	l.profile.setAttribute(15, "employer", []byte(`{"name":"acme"}`))
 	p := l.progressOf(campaignKey("five-days-of-logging"))
 	p.paid = 2
-	b := p.bucket(0)
+	b := p.bucket(0, nil)
 	l.due, l.known = 1767441600000, 1767268699000
-	l.ids = []string{"0198a7a0-52c1-7d2e-9a53-0b1f2f6c7a11", "order-17"}
-	b.count, b.latest, b.ids = 2, 1767268800123456789, []int{0, 1}
-	c := b.cell(0, 0)
+	l.ids = []packedID{packID("0198a7a0-52c1-7d2e-9a53-0b1f2f6c7a11"), packID("order-17")}
+	b.count, b.latest, b.ids = 2, 1767268800123456789, []uint8{0, 1}
+	c := b.cell(0, 0, nil)
 	c.days.add(DayOf(2026, 1, 1))
 	c.days.add(DayOf(2026, 1, 2))
 	c.days.add(DayOf(2026, 1, 9))
 	c.amounts = []periodAmount{{100, 5}, {103, -7}}
-	other := b.cell(1, perMonth.of(DayOf(2026, 1, 1)))
+	other := b.cell(1, perMonth.of(DayOf(2026, 1, 1)), nil)
 	other.count, other.sum, other.values = 3, -25, []string{"bitter", "sweet"}
 	other.marks = []mark{{at: 5, day: 6, id: "a", amount: 7, value: "x", steps: 3}, {at: 9, day: 6, id: "0198a7a0-52c1-7d2e-9a53-0b1f2f6c7a11"}}
-	p.bucket(-4).paid = 1
+	p.bucket(-4, nil).paid = 1
 	l.excuse(0, []Day{DayOf(2026, 1, 3)})
 	l.excuse(campaignKey("five-days-of-logging"), []Day{DayOf(2026, 1, 4), DayOf(2026, 1, 5)})
 	withdrawn := l.progressOf(campaignKey("withdrawn"))

@@ -52,6 +52,7 @@ type played struct {
 type disturbance struct {
 	partitions int           // the users are spread over as many
 	restarts   bool          // each ledger is put away and read back after each record
+	cycles     bool          // and read back into memory that is used again
 	steps      time.Duration // the clock is moved on in steps of that length between records; 0: with the records alone
 }
 
@@ -91,9 +92,19 @@ func playWorld(t *rapid.T, w *model.World, d disturbance) played {
 			}
 			return nil
 		}
+		var cycle Ledgers
 		restart := func() {
+			encoded := map[string][]byte{}
 			for user, l := range replay.ledgers {
-				again, err := Decode(l.Append(nil))
+				encoded[user] = l.Append(nil)
+			}
+			decode := Decode
+			if d.cycles {
+				cycle.Reset()
+				decode = cycle.Decode
+			}
+			for user, l := range replay.ledgers {
+				again, err := decode(encoded[user])
 				if err != nil {
 					t.Fatalf("ledger of %s: %v", user, err)
 				}
@@ -174,7 +185,7 @@ func TestP3TheEngineAgreesWithTheModelWhateverIsBetween(t *testing.T) {
 				rt.Fatalf("%s until %s:\n%s(-model +engine)\n%s", user, w.Until.Format(time.RFC3339), text, diff)
 			}
 		}
-		for _, d := range []disturbance{{partitions: 1, restarts: true}, {partitions: 1, steps: 31 * time.Hour, restarts: true}, {partitions: 2, steps: 100 * time.Hour}} {
+		for _, d := range []disturbance{{partitions: 1, restarts: true}, {partitions: 1, restarts: true, cycles: true}, {partitions: 1, steps: 31 * time.Hour, restarts: true}, {partitions: 2, steps: 100 * time.Hour}} {
 			other := playWorld(rt, w, d)
 			if diff := cmp.Diff(got.told, other.told); diff != "" {
 				rt.Fatalf("%+v changes what is told:\n%s", d, diff)

@@ -108,7 +108,7 @@ func (l *Ledger) parts(set *Set) string {
 	seen := all - len(without.Append(nil))
 	ids := 0
 	for _, id := range l.ids {
-		ids += len(appendID(nil, id))
+		ids += len(id)
 	}
 	text := fmt.Sprintf("%d bytes: %d of %d sightings, %d of %d ids", all, seen, len(l.seen), ids, len(l.ids))
 	rest := all - seen - ids
