@@ -14,6 +14,9 @@ import (
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
+// roomShare is of how much of the overlays' memory a part is made free when it is used up: looking for whom to drop costs more than dropping.
+const roomShare = 8
+
 // errUndecided means that the broker has not said what became of a transaction (S5).
 var errUndecided = errors.New("the transaction's outcome is not known")
 
@@ -309,15 +312,16 @@ func (s *session) nextCheckpoint() (next time.Time) {
 	return next
 }
 
-// checkpointDue is step 3, for the partitions whose turn it is, or for all when the overlays have used up their memory.
+// checkpointDue is step 3, for the partitions whose turn it is, or for all when what waits for a checkpoint has used up half of the overlays' memory.
+// The other half is for ledgers that may be used again.
 func (s *session) checkpointDue() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var overlay int64
+	var waiting int64
 	for _, p := range s.partitions {
-		overlay += p.overlayBytes
+		waiting += p.overlay.dirtyBytes + p.untoldBytes
 	}
-	full := overlay > s.cfg.Store.OverlayBytes()
+	full := waiting > s.cfg.Store.OverlayBytes()/2
 	now := time.Now()
 	for _, n := range s.numbers() {
 		p := s.partitions[n]
@@ -329,6 +333,24 @@ func (s *session) checkpointDue() error {
 		}
 		p.checkpointAt = now.Add(s.cfg.CheckpointInterval)
 	}
-	s.status.stored(overlay)
+	s.status.stored(s.makeRoom())
 	return nil
+}
+
+// makeRoom sees to it that the overlays take no more than their memory, and returns what they take. Each gives up a like share of what it has.
+func (s *session) makeRoom() (overlay int64) {
+	for _, p := range s.partitions {
+		overlay += p.overlay.bytes + p.untoldBytes
+	}
+	most := s.cfg.Store.OverlayBytes()
+	if overlay <= most {
+		return overlay
+	}
+	left := float64(most-most/roomShare) / float64(overlay)
+	overlay = 0
+	for _, p := range s.partitions {
+		p.overlay.shrink(int64(left * float64(p.overlay.bytes)))
+		overlay += p.overlay.bytes + p.untoldBytes
+	}
+	return overlay
 }

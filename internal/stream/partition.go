@@ -2,6 +2,8 @@ package stream
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -11,8 +13,8 @@ import (
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
-// partition is the task of one partition of events: its engine, its position and its overlay, the ledgers used since the
-// last checkpoint. Within a cycle one goroutine works on it.
+// partition is the task of one partition of events: its engine, its position and its overlay, the ledgers in memory. Within a cycle one goroutine works
+// on it.
 type partition struct {
 	number   int32
 	inForce  *campaign.InForce
@@ -25,10 +27,10 @@ type partition struct {
 	records  records
 	position state.Position
 
-	overlay      map[string]*entry
+	overlay      overlay
 	untold       map[string][]byte // what the log has told of campaigns and erased users since the last checkpoint, by name
-	overlayBytes int64
-	timers       campaign.Timers // of the users in the overlay
+	untoldBytes  int64
+	timers       campaign.Timers // of the users of whom the store does not have what is known
 	stored       storedTimers    // of all others
 	maxFired     int             // in a cycle
 	checkpointAt time.Time
@@ -49,20 +51,7 @@ type partition struct {
 	neighbours []int32 // partitions in which a new user is looked for: see isElsewhere
 }
 
-// entry is one user's ledger in the overlay.
-type entry struct {
-	user    string
-	ledger  *campaign.Ledger
-	encoded []byte // as of the last prepared cycle
-	due     int64  // under which the store has a timer, 0 for none
-	changed bool   // in this cycle
-	dirty   bool   // since the last checkpoint
-	erased  bool   // the same
-}
-
 const (
-	// entryOverhead is what an overlay's entry takes beside its bytes: the struct, the map's slot, the decoded ledger's headers.
-	entryOverhead = 400
 	// maxNeighbours bounds in how many other partitions a new user is looked for.
 	maxNeighbours = 8
 	// lookedFor is of how many new users of a cycle one is looked for: a backlog of new users would cost a sixth more if it were each.
@@ -184,7 +173,10 @@ func (p *partition) took(e *entry, result *campaign.Result, r *kgo.Record) {
 	if !result.Changed {
 		return
 	}
-	p.timers.Set(e.user, e.ledger.Due())
+	if due := e.ledger.Due(); due != e.noted {
+		p.timers.Set(e.user, due)
+		e.noted = due
+	}
 	if !e.changed {
 		e.changed = true
 		p.changed = append(p.changed, e)
@@ -238,25 +230,25 @@ func (p *partition) reject(r *kgo.Record, rejection *campaign.Rejection) {
 
 // lookUp returns a user's ledger: from the overlay, else from the store, else a new one.
 func (p *partition) lookUp(user string) (*entry, error) {
-	if e := p.overlay[user]; e != nil {
-		return e, nil
-	}
-	e := &entry{user: string([]byte(user)), ledger: &campaign.Ledger{}}
-	encoded, found, err := p.store.Get(p.number, user, nil)
-	if err != nil {
-		return nil, fmt.Errorf("read the ledger of %q: %w", user, err)
-	}
-	if found {
-		if e.ledger, err = campaign.Decode(encoded); err != nil {
+	e := p.overlay.users[user]
+	if e == nil {
+		encoded, found, err := p.store.Get(p.number, user, nil)
+		if err != nil {
 			return nil, fmt.Errorf("read the ledger of %q: %w", user, err)
 		}
-		e.encoded, e.due = encoded, e.ledger.Due()
-		p.timers.Set(e.user, e.due)
-	} else if p.tally.newUsers++; p.tally.newUsers%lookedFor == 1 && p.isElsewhere(user) {
-		p.tally.split++
+		e = p.overlay.add(user, encoded)
+		if !found {
+			if p.tally.newUsers++; p.tally.newUsers%lookedFor == 1 && p.isElsewhere(user) {
+				p.tally.split++
+			}
+		} else if e.due, err = campaign.DueOf(encoded); err != nil {
+			return nil, fmt.Errorf("read the ledger of %q: %w", user, err)
+		}
+		e.stored = e.due
 	}
-	p.overlay[e.user] = e
-	p.overlayBytes += e.bytes()
+	if err := p.overlay.decode(e); err != nil {
+		return nil, fmt.Errorf("read the ledger of %q: %w", user, err)
+	}
 	return e, nil
 }
 
@@ -281,13 +273,7 @@ func (p *partition) lag() int64 { return max(0, p.highWatermark-p.next.Input) }
 func (p *partition) prepare(transaction state.TransactionID) state.Prepared {
 	changes := make([]state.Change, len(p.changed), len(p.changed)+len(p.told))
 	for i, e := range p.changed {
-		p.overlayBytes -= e.bytes()
-		if e.ledger.Empty() {
-			e.encoded = nil // nothing is left to know: the key goes, here and in the changelog
-		} else {
-			e.encoded = e.ledger.Append(make([]byte, 0, len(e.encoded)+32))
-		}
-		p.overlayBytes += e.bytes()
+		p.overlay.encode(e)
 		changes[i] = state.Change{User: e.user, Ledger: e.encoded} // who replays it reads the due from the ledger
 	}
 	for _, c := range p.told {
@@ -299,11 +285,9 @@ func (p *partition) prepare(transaction state.TransactionID) state.Prepared {
 // committed makes the cycle's state the partition's: the transaction has committed. changelog is the offset behind its
 // position record.
 func (p *partition) committed(changelog int64, now time.Time) {
-	for _, e := range p.changed {
-		e.changed, e.dirty = false, true
-	}
+	p.overlay.committed(p.changed)
 	for _, c := range p.told {
-		p.overlayBytes += int64(len(c.Value) - len(p.untold[c.Name]))
+		p.untoldBytes += int64(len(c.Value) - len(p.untold[c.Name]))
 		p.untold[c.Name] = c.Value
 	}
 	p.told = p.told[:0]
@@ -314,32 +298,23 @@ func (p *partition) committed(changelog int64, now time.Time) {
 	p.fired = 0
 }
 
-// checkpoint moves the overlay's changes to their keys (S2) and lets go of the overlay. It runs between cycles. An overlay that stays, as far as there is
-// room, was tried: it saved an event no time.
+// checkpoint moves the overlay's changes to their keys (S2). It runs between cycles.
 func (p *partition) checkpoint() error {
 	if pointOf(p.position) == p.checkpointed {
 		return nil
 	}
-	var changes []state.Change
-	for _, e := range p.overlay {
-		if e.dirty {
-			changes = append(changes, state.Change{User: e.user, Ledger: e.encoded, Due: e.ledger.Due(), Was: e.due, Erased: e.erased})
-		}
-	}
-	for name, value := range p.untold {
-		changes = append(changes, state.Change{User: name, Ledger: value})
+	changes := p.overlay.changes()
+	for _, name := range slices.Sorted(maps.Keys(p.untold)) { // behind every user
+		changes = append(changes, state.Change{User: name, Ledger: p.untold[name]})
 	}
 	if err := p.store.Checkpoint(p.number, p.position, changes); err != nil {
 		return fmt.Errorf("checkpoint events/%d: %w", p.number, err)
 	}
-	clear(p.overlay)
+	p.overlay.checkpointed()
 	clear(p.untold)
 	p.timers.Clear()
 	p.stored = storedTimers{}
-	p.overlayBytes, p.checkpointed = 0, pointOf(p.position)
+	p.untoldBytes, p.checkpointed = 0, pointOf(p.position)
 	p.tally.budgets = true // the clock may have reached another period
 	return nil
 }
-
-// bytes is what the entry takes, about.
-func (e *entry) bytes() int64 { return int64(entryOverhead + len(e.user) + 2*len(e.encoded)) }

@@ -259,7 +259,7 @@ func (s *session) newPartition(o *opening) *partition {
 		engine:   campaign.NewEngine(o.inForce.Set(), s.cfg.Topics.LedgerBytes),
 		store:    s.cfg.Store,
 		records:  s.records,
-		overlay:  map[string]*entry{},
+		overlay:  newOverlay(),
 		untold:   map[string][]byte{},
 		toldAt:   map[string]int{},
 		tally:    newTally(),

@@ -9,7 +9,7 @@ import (
 )
 
 // What is due by the clock fires before the record that moves the clock there is applied, in the order (due, user) (T5). Who is due is told
-// by the timers in memory for the users in the overlay, and by the store's for all others.
+// by the timers in memory for the users of whom the store does not have what is known, and by the store's for all others.
 //
 // At the end of a month everybody can be due at once. So a cycle fires no more than CycleFired of a partition. Where more is due, the record
 // is not applied yet: the cycle commits what has fired, at the same input and one step further, and the record is polled again.
@@ -57,12 +57,12 @@ func (p *partition) nextDue() (user string, due int64, err error) {
 	return user, due, nil
 }
 
-// nextStored is the store's first timer of a user who is not in the overlay; nil where there is none.
+// nextStored is the store's first timer of a user of whom the store has all that is known; nil where there is none.
 func (p *partition) nextStored() (*state.Timer, error) {
 	t := &p.stored
 	for {
 		for len(t.next) > 0 {
-			if p.overlay[t.next[0].User] == nil {
+			if !p.overlay.isAhead(t.next[0].User) {
 				return &t.next[0], nil
 			}
 			t.next = t.next[1:]
@@ -87,8 +87,9 @@ func (p *partition) fire(r *kgo.Record, user string, due int64) error {
 	if err != nil {
 		return err
 	}
-	if e.ledger.Due() != due {
-		return nil // it is in the overlay now, with what is right
+	if e.ledger.Due() != due { // of timers in memory there is none like that
+		p.stored.next = p.stored.next[1:]
+		return nil
 	}
 	if err := p.renew(); err != nil {
 		return err

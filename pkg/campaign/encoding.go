@@ -374,8 +374,8 @@ func decodeInto(l *Ledger, src []byte) (*Ledger, error) {
 	switch {
 	case d.err != nil:
 		return nil, d.err
-	case len(d.src) > 0:
-		return nil, fmt.Errorf("%w: %d bytes behind its end", errLedger, len(d.src))
+	case d.left() > 0:
+		return nil, fmt.Errorf("%w: %d bytes behind its end", errLedger, d.left())
 	}
 	l.sizeBound = len(src)
 	return l, nil
@@ -391,9 +391,10 @@ func DueOf(src []byte) (int64, error) {
 	return due, d.err
 }
 
-// decoding reads from the front of src; after its first error it reads zeros.
+// decoding reads src; after its first error it reads zeros.
 type decoding struct {
 	src    []byte
+	at     int // what is before was read
 	err    error
 	refers bool // what is read refers to src, and is not a copy
 	slabs  slabs
@@ -648,30 +649,36 @@ func (d *decoding) fail(format string, args ...any) {
 	if d.err == nil {
 		d.err = fmt.Errorf("%w: %s", errLedger, fmt.Sprintf(format, args...))
 	}
-	d.src = nil
+	d.src, d.at = nil, 0
 }
+
+// left is how many bytes are left to read.
+func (d *decoding) left() int { return len(d.src) - d.at }
 
 // zeros is what is read behind an error: longer than any field of fixed length.
 var zeros [32]byte
 
 func (d *decoding) bytes(n int) []byte {
-	if len(d.src) < n {
+	if d.left() < n {
 		d.fail("it ends too early")
 		return zeros[:min(n, len(zeros))]
 	}
-	b := d.src[:n]
-	d.src = d.src[n:]
-	return b
+	d.at += n
+	return d.src[d.at-n : d.at]
 }
 
 // uvarint reads an integer in its shortest form: a longer one would be a second encoding of the same ledger.
 func (d *decoding) uvarint() uint64 {
-	v, n := binary.Uvarint(d.src)
-	if n <= 0 || n > 1 && d.src[n-1] == 0 {
+	if d.at < len(d.src) && d.src[d.at] < 0x80 { // most are small
+		d.at++
+		return uint64(d.src[d.at-1])
+	}
+	v, n := binary.Uvarint(d.src[d.at:])
+	if n <= 0 || n > 1 && d.src[d.at+n-1] == 0 {
 		d.fail("a broken number")
 		return 0
 	}
-	d.src = d.src[n:]
+	d.at += n
 	return v
 }
 
@@ -684,8 +691,8 @@ func (d *decoding) varint() int64 {
 // than a small multiple of what is there.
 func (d *decoding) count(least int) int {
 	n := d.uvarint()
-	if n > uint64(len(d.src)/least) {
-		d.fail("%d items in %d bytes", n, len(d.src))
+	if n > uint64(d.left()/least) { //nolint:gosec // not negative
+		d.fail("%d items in %d bytes", n, d.left())
 		return 0
 	}
 	return int(n)
@@ -703,12 +710,11 @@ func (d *decoding) after(previous int64, first, same bool) int64 {
 func (d *decoding) text() string { return d.string(d.uvarint()) }
 
 func (d *decoding) string(n uint64) string {
-	if n > uint64(len(d.src)) {
+	if n > uint64(d.left()) { //nolint:gosec // not negative
 		d.fail("a text of %d bytes", n)
 		return ""
 	}
-	s := d.keep(d.src[:n])
-	d.src = d.src[n:]
+	s := d.keep(d.bytes(int(n))) //nolint:gosec // just bounded
 	if !utf8.ValidString(s) {
 		d.fail("a text that is not UTF-8")
 	}
@@ -720,12 +726,11 @@ func (d *decoding) value() []byte {
 	if n == 0 {
 		return nil
 	}
-	if n-1 > uint64(len(d.src)) {
+	if n-1 > uint64(d.left()) { //nolint:gosec // not negative
 		d.fail("a value of %d bytes", n-1)
 		return nil
 	}
-	v := slices.Clone(d.src[:n-1])
-	d.src = d.src[n-1:]
+	v := slices.Clone(d.bytes(int(n - 1))) //nolint:gosec // just bounded
 	if v == nil {
 		v = []byte{}
 	}
@@ -746,13 +751,13 @@ func (d *decoding) keep(b []byte) string {
 
 // packedID reads an event's id and leaves it packed.
 func (d *decoding) packedID() packedID {
-	src := d.src
+	from := d.at
 	switch n := d.uvarint(); {
 	case n == 1:
 		d.bytes(packedUUIDBytes)
 	case n&1 == 1:
 		d.fail("a broken event id")
-	case n>>1 > uint64(len(d.src)):
+	case n>>1 > uint64(d.left()): //nolint:gosec // not negative
 		d.fail("a text of %d bytes", n>>1)
 	default:
 		text := d.bytes(int(n >> 1)) //nolint:gosec // just bounded
@@ -763,7 +768,10 @@ func (d *decoding) packedID() packedID {
 			d.fail("a text that is not UTF-8")
 		}
 	}
-	return packedID(d.keep(src[:len(src)-len(d.src)]))
+	if d.err != nil {
+		return ""
+	}
+	return packedID(d.keep(d.src[from:d.at]))
 }
 
 func (d *decoding) id() string {
