@@ -42,7 +42,7 @@ func (s *Store) Checkpoint(p int32, pos Position, changes []Change) (err error) 
 	if err := s.usable(p); err != nil {
 		return err
 	}
-	batch := s.db.NewBatch()
+	batch := s.batchFor(changes)
 	defer func() { err = errors.Join(err, s.release(batch)) }()
 	earliest, err := s.checkpointBatch(batch, p, pos, changes, erasedOf(changes))
 	if err != nil {
@@ -58,6 +58,18 @@ func (s *Store) Checkpoint(p int32, pos Position, changes []Change) (err error) 
 	s.counters.checkpointed.Add(int64(len(changes)))
 	return nil
 }
+
+// batchFor is a batch with room for changes: one that grows to many megabytes leaves as many behind.
+func (s *Store) batchFor(changes []Change) *pebble.Batch {
+	size := 0
+	for i := range changes {
+		size += changeOverhead + len(changes[i].User) + len(changes[i].Ledger)
+	}
+	return s.db.NewBatchWithSize(size)
+}
+
+// changeOverhead is what a change takes in a batch beside its texts: keys' prefixes and lengths, and a timer now and then.
+const changeOverhead = 64
 
 // erasedOf says of whom every timer is to go; nil where nobody was erased.
 func erasedOf(changes []Change) func(user []byte) (bool, error) {

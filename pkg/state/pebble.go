@@ -15,11 +15,6 @@ import (
 const pebbleFormat = pebble.FormatColumnarBlocks
 
 const (
-	overlayShare  = 4 // a quarter of the memory is the caller's
-	memtableShare = 8 // two memtables of an eighth each, reserved within the block cache
-	memtables     = 2
-	maxMemtable   = 256 << 20
-
 	bloomBitsPerKey     = 10
 	blockBytes          = 8 << 10
 	maxOpenFiles        = 1000
@@ -32,8 +27,8 @@ func (s *Store) pebbleOptions(cfg Config) *pebble.Options {
 		FS:                          cfg.FS,
 		Lock:                        s.lock,
 		FormatMajorVersion:          pebbleFormat,
-		CacheSize:                   cfg.MemoryBytes - cfg.MemoryBytes/overlayShare,
-		MemTableSize:                uint64(min(cfg.MemoryBytes/memtableShare, maxMemtable)),
+		CacheSize:                   share(cfg.MemoryBytes, cacheShares),
+		MemTableSize:                uint64(min(share(cfg.MemoryBytes, memtableShares), maxMemtable)), //nolint:gosec // positive
 		MemTableStopWritesThreshold: memtables,
 		MaxOpenFiles:                maxOpenFiles,
 		L0CompactionThreshold:       l0CompactionFiles,
@@ -48,7 +43,7 @@ func (s *Store) pebbleOptions(cfg Config) *pebble.Options {
 		o.Levels[i].BlockSize = blockBytes
 		// On every level, the last too: a new user is in none, and asking for one must not read a block.
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
-		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	}
 	o.EnsureDefaults()
 	return o

@@ -34,7 +34,7 @@ var (
 type Config struct {
 	Dir         string // the directory of the store, created if absent; required
 	FS          vfs.FS // default the disk; tests use vfs.NewMem and vfs.NewCrashableMem
-	MemoryBytes int64  // default 256 MiB, at least 16 MiB: block cache, memtables and the overlay share together
+	MemoryBytes int64  // default 256 MiB, at least 16 MiB: what the process is to take. Block cache, memtables and the overlay have their shares, the rest is for Go's heap: [HeapBytes]
 	Sync        bool   // default false: what Prepare writes has reached the kernel and not the disk; a power cut can lose entries, a killed process none
 	// RestoreBufferBytes bounds what a restore holds in memory before it writes a sorted file; default 32 MiB.
 	RestoreBufferBytes int
@@ -80,7 +80,7 @@ type Store struct {
 	fs            vfs.FS
 	dir           string
 	id            string
-	overlayBytes  int64
+	memory        int64      // bytes
 	restoreBuffer int        // bytes
 	relaxed       *relaxedFS // of Pebble; nil with Config.Sync
 	options       *pebble.Options
@@ -121,7 +121,7 @@ func open(cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		lock: lock, fs: cfg.FS, dir: cfg.Dir, counters: &counters{}, failed: make(chan struct{}),
-		overlayBytes: cfg.MemoryBytes / overlayShare, restoreBuffer: cfg.RestoreBufferBytes,
+		memory: cfg.MemoryBytes, restoreBuffer: cfg.RestoreBufferBytes,
 		journals: map[int32]*journal{}, timers: map[int32]int64{},
 	}
 	cfg.FS = &manifestFS{&refusalFS{cfg.FS, s.breakFor}}
@@ -222,9 +222,6 @@ func decodeIdentity(value []byte) (id [identityBytes]byte, err error) {
 
 // ID names this store: 16 hex digits, random, made with it.
 func (s *Store) ID() string { return s.id }
-
-// OverlayBytes is the caller's share of [Config.MemoryBytes], for the ledgers that wait for a checkpoint.
-func (s *Store) OverlayBytes() int64 { return s.overlayBytes }
 
 // Close closes the store, and a second Close does nothing. Everything written is there at the next Open. A store
 // that is broken stays locked until the process ends, because it can't be known what still holds it.

@@ -1,0 +1,34 @@
+package state
+
+// How [Config.MemoryBytes] is shared out. Pebble's part is outside of Go's heap where the program was built with cgo, and in it where it was not.
+const (
+	memoryShares   = 16 // of which
+	cacheShares    = 5  // are Pebble's block cache, with
+	memtableShares = 1  // for each of two memtables reserved in it, and
+	overlayShares  = 4  // are the caller's, for ledgers
+	// and the others are for what comes and goes: requests and answers, the ledgers of a cycle, garbage that waits for its collection.
+
+	memtables   = 2
+	maxMemtable = 256 << 20
+
+	// programBytes is what a process takes beside Go's heap and Pebble's cache: its own text, and the heap's holes.
+	programBytes = 24 << 20
+	// minHeapBytes is what a process needs beside the store, however little memory it is given.
+	minHeapBytes = 128 << 20
+)
+
+func share(of int64, shares int64) int64 { return of / memoryShares * shares }
+
+// MemoryBytes is [Config.MemoryBytes].
+func (s *Store) MemoryBytes() int64 { return s.memory }
+
+// OverlayBytes is the caller's share of it, for ledgers that wait for a checkpoint or may be used again.
+func (s *Store) OverlayBytes() int64 { return share(s.memory, overlayShares) }
+
+// HeapBytes is what Go's heap may grow to (see runtime/debug.SetMemoryLimit) in a process that is to take no more than so many bytes with its store.
+func HeapBytes(memory int64) int64 {
+	if cacheOffHeap {
+		memory -= share(memory, cacheShares)
+	}
+	return max(memory-programBytes, minHeapBytes)
+}

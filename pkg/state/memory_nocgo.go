@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package state
+
+const cacheOffHeap = false
