@@ -11,7 +11,7 @@ var mutants = []mutant{
 		new: `	for _, p := range touched {
 		var changes []state.Change
 		for _, e := range p.changed {
-			changes = append(changes, state.Change{User: e.user, Ledger: e.encoded, Due: e.ledger.Due()})
+			changes = append(changes, state.Change{User: e.user, Ledger: e.encoded, Due: e.due})
 		}
 		if err := p.store.Checkpoint(p.number, p.next, changes); err != nil {
 			return fatal{err}
@@ -34,7 +34,7 @@ var mutants = []mutant{
 	if errors.Is(err, errUndecided) && ctx.Err() == nil {
 		for _, p := range touched {
 			p.next, p.changed, p.outputs, p.told, p.fired, p.held = p.position, nil, nil, nil, 0, false
-			p.overlay, p.toldAt = map[string]*entry{}, map[string]int{}
+			p.overlay, p.toldAt = newOverlay(), map[string]int{}
 			p.timers.Clear()
 			p.stored = storedTimers{}
 		}
@@ -123,8 +123,16 @@ var mutants = []mutant{
 		old: "due == 0 || due > clock {", new: "due == 0 || due > max(clock, time.Now().UnixMilli()) {", imports: "time",
 	},
 	{
-		name: "a timer is forgotten when its user leaves memory", file: "internal/stream/partition.go",
-		old: "Ledger: e.encoded, Due: e.ledger.Due(), Was: e.due, Erased: e.erased})", new: "Ledger: e.encoded, Was: e.due, Erased: e.erased})",
+		name: "a timer is forgotten when its user leaves memory", file: "internal/stream/overlay.go",
+		old: "Ledger: e.encoded, Due: e.due, Was: e.stored, Erased: e.erased}", new: "Ledger: e.encoded, Was: e.stored, Erased: e.erased}",
+	},
+	{
+		name: "a ledger that waits for its checkpoint leaves memory", file: "internal/stream/overlay.go",
+		old: "\t\t\tcase e.dirty:\n", new: "",
+	},
+	{
+		name: "a ledger is written down when it is new and never again", file: "internal/stream/overlay.go",
+		old: "if e.ahead {", new: "if e.ahead && !e.changed || e.encoded == nil {",
 	},
 	{
 		name: "the record that waits for timers is passed over", file: "internal/stream/cycle.go",

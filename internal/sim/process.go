@@ -164,7 +164,7 @@ func (p *process) begin(number int) (*life, error) {
 	l.worker = stream.NewWorker(stream.Config{
 		Connection: kafka.Connection{Brokers: p.world.brokers, Dial: l.network.dial},
 		Topics:     p.world.topicsConfig(), Store: l.store, Instance: p.name, Partners: partners,
-		CommitInterval: p.world.CommitInterval, CheckpointInterval: p.world.CheckpointInterval, ScrubInterval: p.world.ScrubInterval, CycleRecords: p.world.CycleRecords, CycleFired: p.world.CycleFired,
+		CommitInterval: p.world.CommitInterval, CheckpointInterval: p.world.CheckpointInterval, ScrubInterval: p.world.ScrubInterval, CycleRecords: p.world.CycleRecords, CycleFired: p.world.CycleFired, OverlayBytes: p.world.OverlayBytes,
 		Metrics: l.metrics, Log: p.world.log(l, slog.LevelDebug),
 	})
 	p.mu.Lock()

@@ -23,6 +23,7 @@ type Scenario struct {
 	ScrubInterval      time.Duration
 	CycleRecords       int
 	CycleFired         int
+	OverlayBytes       int64 // few, so that ledgers are read from the store again and again; 0 is more than they take
 	RestoreBufferBytes int
 	DeleteRetention    time.Duration // of the changelog
 
@@ -95,6 +96,7 @@ func Draw(seed uint64) Scenario {
 	if r.IntN(30) == 0 {
 		s.Faults = append(s.Faults, Fault{Kind: Recreate, Topic: remadeTopics[r.IntN(len(remadeTopics))]})
 	}
+	s.OverlayBytes = []int64{0, 0, 3000}[r.IntN(3)]
 	return s
 }
 
@@ -114,8 +116,8 @@ func (s Scenario) without(dropped []int) Scenario {
 func (s Scenario) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d: %d brokers (before KIP-890: %t), %d processes, %d partitions, %d events in %s\n", s.Seed, s.Brokers, s.OldBrokers, s.Processes, s.Partitions, s.Events, s.Load.Round(time.Millisecond))
-	fmt.Fprintf(&b, "commits every %s or %d records, checkpoints every %s, scrubs every %s, journal synced: %t, fired a cycle: %d, restore buffer: %d, deletions kept for %s\n",
-		s.CommitInterval, s.CycleRecords, s.CheckpointInterval, s.ScrubInterval, s.Sync, s.CycleFired, s.RestoreBufferBytes, s.DeleteRetention)
+	fmt.Fprintf(&b, "commits every %s or %d records, checkpoints every %s, scrubs every %s, journal synced: %t, fired a cycle: %d, ledgers in memory: %d bytes, restore buffer: %d, deletions kept for %s\n",
+		s.CommitInterval, s.CycleRecords, s.CheckpointInterval, s.ScrubInterval, s.Sync, s.CycleFired, s.OverlayBytes, s.RestoreBufferBytes, s.DeleteRetention)
 	for i, f := range s.Faults {
 		fmt.Fprintf(&b, "%4d. %s\n", i, f)
 	}

@@ -321,7 +321,7 @@ func (s *session) checkpointDue() error {
 	for _, p := range s.partitions {
 		waiting += p.overlay.dirtyBytes + p.untoldBytes
 	}
-	full := waiting > s.cfg.Store.OverlayBytes()/2
+	full := waiting > s.cfg.OverlayBytes/2
 	now := time.Now()
 	for _, n := range s.numbers() {
 		p := s.partitions[n]
@@ -342,7 +342,7 @@ func (s *session) makeRoom() (overlay int64) {
 	for _, p := range s.partitions {
 		overlay += p.overlay.bytes + p.untoldBytes
 	}
-	most := s.cfg.Store.OverlayBytes()
+	most := s.cfg.OverlayBytes
 	if overlay <= most {
 		return overlay
 	}

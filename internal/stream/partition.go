@@ -173,6 +173,7 @@ func (p *partition) took(e *entry, result *campaign.Result, r *kgo.Record) {
 	if !result.Changed {
 		return
 	}
+	e.ahead = true
 	if due := e.ledger.Due(); due != e.noted {
 		p.timers.Set(e.user, due)
 		e.noted = due
@@ -272,8 +273,8 @@ func (p *partition) lag() int64 { return max(0, p.highWatermark-p.next.Input) }
 // prepare encodes the ledgers that this cycle changed, each once, and returns the journal's entry.
 func (p *partition) prepare(transaction state.TransactionID) state.Prepared {
 	changes := make([]state.Change, len(p.changed), len(p.changed)+len(p.told))
+	p.overlay.encode()
 	for i, e := range p.changed {
-		p.overlay.encode(e)
 		changes[i] = state.Change{User: e.user, Ledger: e.encoded} // who replays it reads the due from the ledger
 	}
 	for _, c := range p.told {

@@ -29,8 +29,9 @@ const (
 	rebalanceTimeout = 15 * time.Second
 	// concurrentTransactionsWait is the wait before asking again while the markers of the last transaction are being written.
 	concurrentTransactionsWait = 2 * time.Millisecond
-	// fetchBytes bounds a fetch, and with it what waits in the client while a cycle is committed.
-	fetchBytes = 16 << 20
+	// fetchShare is of how much of a cycle's bytes a part a fetch brings: it is compressed, and waits unpacked while a cycle is committed.
+	fetchShare    = 4
+	minFetchBytes = 1 << 20
 	// fetchWait bounds how long a broker holds a fetch when nothing comes: a partition that is resumed meanwhile waits for it to end.
 	fetchWait = 250 * time.Millisecond
 )
@@ -95,8 +96,8 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // an offset that is gone is lost events: never continue in silence
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), // a transaction's marker is no event, but the position passes it: else a partition would lag for ever
-		kgo.FetchMaxBytes(fetchBytes),
+		kgo.KeepControlRecords(),                                                  // a transaction's marker is no event, but the position passes it: else a partition would lag for ever
+		kgo.FetchMaxBytes(int32(max(w.cfg.CycleBytes/fetchShare, minFetchBytes))), //nolint:gosec // a share of what is at most maxCycleBytes
 		kgo.FetchMaxWait(fetchWait),
 		kgo.SessionTimeout(sessionTimeout),
 		kgo.HeartbeatInterval(heartbeatInterval),

@@ -35,9 +35,10 @@ type Config struct {
 	Partners *partner.Partners
 
 	CommitInterval     time.Duration // default 50 ms: how long a cycle collects events
-	CycleRecords       int           // default 20,000: a cycle ends when it has as many
-	CycleBytes         int64         // default 16 MiB: or as many bytes of values
+	CycleBytes         int64         // default a 64th of the store's memory, at most 16 MiB: a cycle ends when it has as many bytes of values
+	CycleRecords       int           // default one for each KiB of CycleBytes: or as many records; each may have a ledger written
 	CycleFired         int           // default 5000: as many ledgers of a partition are fired in a cycle, and the rest in the next ones
+	OverlayBytes       int64         // default the store's share: for ledgers in memory, in all partitions together
 	CheckpointInterval time.Duration // default 5 s
 	ScrubInterval      time.Duration // default 10 min: how often the bytes of erased users are taken off the disk
 	CensusInterval     time.Duration // default 15 s: how often users are counted at most
@@ -61,14 +62,17 @@ func (c Config) withDefaults() Config {
 	if c.CommitInterval == 0 {
 		c.CommitInterval = 50 * time.Millisecond
 	}
-	if c.CycleRecords == 0 {
-		c.CycleRecords = 20_000
-	}
 	if c.CycleBytes == 0 {
-		c.CycleBytes = 16 << 20
+		c.CycleBytes = min(c.Store.MemoryBytes()/cycleShare, maxCycleBytes)
+	}
+	if c.CycleRecords == 0 {
+		c.CycleRecords = int(c.CycleBytes >> 10)
 	}
 	if c.CycleFired == 0 {
 		c.CycleFired = 5000
+	}
+	if c.OverlayBytes == 0 {
+		c.OverlayBytes = c.Store.OverlayBytes()
 	}
 	if c.CheckpointInterval == 0 {
 		c.CheckpointInterval = 5 * time.Second
@@ -92,6 +96,8 @@ func (c Config) withDefaults() Config {
 }
 
 const (
+	cycleShare    = 64
+	maxCycleBytes = 16 << 20
 	// discardWaitMin and discardWaitMax bound the wait between a client that was discarded and the next one. The wait doubles
 	// from one to the other until a cycle commits.
 	discardWaitMin = 50 * time.Millisecond

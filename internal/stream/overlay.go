@@ -1,0 +1,161 @@
+package stream
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/stampede-rewards/stampede/pkg/campaign"
+	"github.com/stampede-rewards/stampede/pkg/state"
+)
+
+// overlay is the ledgers of a partition that are in memory, as they are encoded: those that have changed since the last checkpoint, and of the others
+// those that were used lately, as many as there is room for. A ledger is decoded when it is used and soon encoded again: decoded it takes several
+// times as much, and what the garbage collector must look into.
+type overlay struct {
+	users      map[string]*entry
+	dirty      []*entry // changed since the last checkpoint, in the order of their first change
+	decoded    []*entry // those that are, at most maxDecoded
+	ledgers    campaign.Ledgers
+	bytes      int64
+	dirtyBytes int64 // of those that are dirty, as of their first change
+	scratch    []byte
+}
+
+// entry is one user's ledger in the overlay.
+type entry struct {
+	user    string
+	ledger  *campaign.Ledger // nil where it is not decoded
+	encoded []byte           // nil where nothing is known of the user. It is never written to
+	due     int64            // of encoded; 0 for never
+	stored  int64            // under which the store has a timer, 0 for none
+	noted   int64            // under which the partition has a timer in memory, 0 for none: only what is changed or dirty has one
+	ahead   bool             // the ledger has changed since it was decoded
+	changed bool             // in this cycle
+	dirty   bool             // since the last checkpoint
+	erased  bool             // the same
+	used    bool             // since the last one who made room has passed
+}
+
+// maxDecoded is how many ledgers of a partition are decoded at a time: few enough to stay in a core's cache, and to be no part of the memory that counts.
+const maxDecoded = 256
+
+// entryOverhead is what an overlay's entry takes beside its bytes: the struct, the map's slot, what the allocator rounds up.
+const entryOverhead = 192
+
+func (e *entry) bytes() int64 { return int64(entryOverhead + len(e.user) + cap(e.encoded)) }
+
+func newOverlay() overlay { return overlay{users: map[string]*entry{}} }
+
+// add takes a user in.
+func (o *overlay) add(user string, encoded []byte) *entry {
+	e := &entry{user: strings.Clone(user), encoded: encoded}
+	o.users[e.user] = e
+	o.bytes += e.bytes()
+	return e
+}
+
+// decode sees to it that an entry has its ledger, until the next call.
+func (o *overlay) decode(e *entry) (err error) {
+	e.used = true
+	if e.ledger != nil {
+		return nil
+	}
+	if len(o.decoded) == maxDecoded {
+		o.encode()
+	}
+	if e.encoded == nil {
+		e.ledger = o.ledgers.New()
+	} else if e.ledger, err = o.ledgers.Decode(e.encoded); err != nil {
+		return err
+	}
+	o.decoded = append(o.decoded, e)
+	return nil
+}
+
+// encode writes down what has changed of the ledgers that are decoded, and lets go of them.
+func (o *overlay) encode() {
+	for _, e := range o.decoded {
+		if e.ahead {
+			o.write(e)
+		}
+		e.ledger, e.ahead = nil, false
+	}
+	clear(o.decoded)
+	o.decoded = o.decoded[:0]
+	o.ledgers.Reset()
+}
+
+func (o *overlay) write(e *entry) {
+	o.bytes -= e.bytes()
+	if e.ledger.Empty() {
+		e.encoded = nil // nothing is left to know: the key goes, here and in the changelog
+	} else {
+		o.scratch = e.ledger.Append(o.scratch[:0])
+		e.encoded = append([]byte(nil), o.scratch...)
+	}
+	e.due = e.ledger.Due()
+	o.bytes += e.bytes()
+}
+
+// committed notes what a cycle has changed: it waits for a checkpoint.
+func (o *overlay) committed(changed []*entry) {
+	for _, e := range changed {
+		e.changed = false
+		if !e.dirty {
+			e.dirty = true
+			o.dirty = append(o.dirty, e)
+			o.dirtyBytes += e.bytes()
+		}
+	}
+}
+
+// changes are those since the last checkpoint, by user.
+func (o *overlay) changes() []state.Change {
+	slices.SortFunc(o.dirty, func(a, b *entry) int { return strings.Compare(a.user, b.user) })
+	changes := make([]state.Change, len(o.dirty))
+	for i, e := range o.dirty {
+		changes[i] = state.Change{User: e.user, Ledger: e.encoded, Due: e.due, Was: e.stored, Erased: e.erased}
+	}
+	return changes
+}
+
+// checkpointed notes that the store has all changes.
+func (o *overlay) checkpointed() {
+	for _, e := range o.dirty {
+		e.dirty, e.erased, e.stored, e.noted = false, false, e.due, 0
+		if e.encoded == nil {
+			o.drop(e)
+		}
+	}
+	clear(o.dirty)
+	o.dirty, o.dirtyBytes = o.dirty[:0], 0
+}
+
+func (o *overlay) drop(e *entry) {
+	delete(o.users, e.user)
+	o.bytes -= e.bytes()
+}
+
+// isAhead says whether the store does not have what is known of a user.
+func (o *overlay) isAhead(user string) bool {
+	e := o.users[user]
+	return e != nil && (e.changed || e.dirty)
+}
+
+// shrink drops what the store has, until no more than so many bytes are left: first who was not used since it last came by, then anybody. It begins
+// anywhere, as maps do, so everybody's turn comes.
+func (o *overlay) shrink(most int64) {
+	for _, spares := range []bool{true, false} {
+		for _, e := range o.users {
+			switch {
+			case o.bytes <= most:
+				return
+			case e.dirty:
+			case e.used && spares:
+				e.used = false
+			default:
+				o.drop(e)
+			}
+		}
+	}
+}
