@@ -517,14 +517,13 @@ func (d *decoding) progress(p *progress, ids int) {
 		previous = b.period
 		n := d.count(1)
 		b.ids = room(d.slabs.places, n)
-		for range n {
-			at := d.uvarint()
-			if at >= uint64(ids) { //nolint:gosec // a length
+		for _, at := range d.bytes(n) { // each is its own varint: it is below maxPlaces
+			if int(at) >= ids {
 				d.fail("event id %d", at)
 				break
 			}
 			d.used[at] = true
-			b.ids = append(b.ids, uint8(at)) //nolint:gosec // just bounded
+			b.ids = append(b.ids, at)
 		}
 		if len(b.ids) > maxEvidence {
 			d.fail("%d event ids", len(b.ids))

@@ -156,32 +156,53 @@ func (d *Decoder) structured(rec *Record, ev *Event) *Rejection {
 		return &Rejection{ReasonNotACloudEvent, "the value is JSON but no object"}
 	}
 	var a attributes
+	var specversion, id, source, typ, at, subject, timezone, base64 Value
+	for name, v := range root.all() { // the last of a name holds
+		switch name {
+		case "specversion":
+			specversion = v
+		case "id":
+			id = v
+		case "source":
+			source = v
+		case "type":
+			typ = v
+		case "time":
+			at = v
+		case "subject":
+			subject = v
+		case "timezone":
+			timezone = v
+		case "data":
+			ev.Data = v
+		case "data_base64":
+			base64 = v
+		}
+	}
 	for _, to := range [...]struct {
-		name string
-		text *string
+		name  string
+		value Value
+		text  *string
 	}{
-		{"specversion", &a.specversion},
-		{"id", &a.id},
-		{"source", &a.source},
-		{"type", &a.typ},
-		{"time", &a.time},
-		{"subject", &a.subject},
-		{"timezone", &a.timezone},
+		{"specversion", specversion, &a.specversion},
+		{"id", id, &a.id},
+		{"source", source, &a.source},
+		{"type", typ, &a.typ},
+		{"time", at, &a.time},
+		{"subject", subject, &a.subject},
+		{"timezone", timezone, &a.timezone},
 	} {
-		v := root.Get(to.name)
-		switch v.Kind() {
+		switch to.value.Kind() {
 		case String:
-			*to.text = v.Text()
-			if *to.text == "" {
+			if *to.text = to.value.Text(); *to.text == "" {
 				return &Rejection{ReasonNotACloudEvent, "`" + to.name + "` is empty"}
 			}
 		case Absent, Null:
 		case Bool, Number, Array, Object:
-			return &Rejection{ReasonNotACloudEvent, "`" + to.name + "` must be a string, not " + excerpt(string(v.Raw()))}
+			return &Rejection{ReasonNotACloudEvent, "`" + to.name + "` must be a string, not " + excerpt(string(to.value.Raw()))}
 		}
 	}
-	ev.Data = root.Get("data")
-	if root.Get("data_base64").Kind() != Absent && ev.Data.Kind() != Absent {
+	if base64.Kind() != Absent && ev.Data.Kind() != Absent {
 		return &Rejection{ReasonNotACloudEvent, "it has both `data` and `data_base64`"}
 	}
 	return a.into(ev)
@@ -261,6 +282,10 @@ func (r *Record) header(name string) (string, bool) {
 // isText says whether an attribute is a CloudEvents string: UTF-8 without control characters.
 func isText(s string) bool {
 	for i := 0; i < len(s); {
+		if c := s[i]; c >= 0x20 && c < 0x7f {
+			i++
+			continue
+		}
 		r, size := utf8.DecodeRuneInString(s[i:])
 		if r < 0x20 || r >= 0x7f && r <= 0x9f || r == utf8.RuneError && size == 1 {
 			return false

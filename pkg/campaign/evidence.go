@@ -1,7 +1,6 @@
 package campaign
 
 import (
-	"math"
 	"slices"
 )
 
@@ -14,7 +13,7 @@ const (
 	// maxLedgerIDs bounds the ids that a ledger keeps in all. Beyond it the oldest goes that the longest list has.
 	maxLedgerIDs = 64
 	// maxPlaces bounds them while an event is added, and in what is read.
-	maxPlaces = math.MaxUint8 + 1
+	maxPlaces = 1 << 7
 )
 
 // packedID is an event's id as a ledger's encoding has it: a UUID in its usual spelling takes 17 bytes instead of 37.
