@@ -23,7 +23,7 @@ func (r *rig) catchUp(ctx context.Context, j job) (v values, err error) {
 	if err := j.produce(ctx, s.client, s.prefix+"events"); err != nil {
 		return nil, err
 	}
-	p, err := s.start(ctx, "store")
+	p, err := s.start(ctx, "store", j.memoryFlag()...)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,15 @@ type job struct {
 	users, events int
 	zipf          float64 // the exponent of Zipf's law; 0 is each user as likely
 	partitions    int     // default 6
+	memory        string  // --memory; default the processor's own
 	pairs         int     // instead of the ten campaigns: so many pairs, each of an event type of its own
+}
+
+func (j job) memoryFlag() []string {
+	if j.memory == "" {
+		return nil
+	}
+	return []string{"--memory", j.memory}
 }
 
 // small is an n-th of a job.

@@ -100,10 +100,19 @@ func (r *runRows) Run(ctx context.Context) (err error) {
 func (r *runRows) measure(ctx context.Context, row *row, rig *rig, report *report) error {
 	for n := range r.Times {
 		fmt.Fprintf(os.Stderr, "%s, %d of %d: %s\n", row.name, n+1, r.Times, row.what)
+		before, err := measurePace()
+		if err != nil {
+			return err
+		}
 		figures, err := row.run(ctx, rig)
 		if err != nil {
 			return err
 		}
+		after, err := measurePace()
+		if err != nil {
+			return err
+		}
+		figures[pace.name] = (before + after) / 2
 		fmt.Fprintf(os.Stderr, "%s, %d of %d: %s\n", row.name, n+1, r.Times, row.show(figures))
 		report.add(row, figures)
 	}

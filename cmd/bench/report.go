@@ -54,7 +54,7 @@ func (r *report) add(row *row, v values) {
 		i = len(r.Rows)
 		r.Rows = append(r.Rows, result{Name: row.name, What: row.what, Runs: map[string][]float64{}, row: row})
 	}
-	for _, f := range row.figures {
+	for _, f := range row.told() {
 		r.Rows[i].Runs[f.name] = append(r.Rows[i].Runs[f.name], v[f.name])
 	}
 }
@@ -89,7 +89,7 @@ func (r *report) table() string {
 			continue
 		}
 		name, what := res.Name, res.What
-		for _, f := range res.row.figures {
+		for _, f := range res.row.told() {
 			runs := slices.Sorted(slices.Values(res.Runs[f.name]))
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s - %s | %d | %s | %s |\n", name, what, f.name,
 				f.show(median(runs)), f.show(runs[0]), f.show(runs[len(runs)-1]), len(runs), f.asked(f.floor), f.asked(f.goal))

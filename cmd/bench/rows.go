@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -36,33 +37,38 @@ var (
 
 var rows = []row{
 	{
-		name: "catchup-200k", what: "catching up with a backlog of 200,000 users, each as likely",
+		name: "catchup-200k", what: "catching up with a backlog of 200,000 users, each as likely, --memory 2GiB",
 		figures: []figure{perCPU(250e3, 500e3), perSecond, allocations, memory},
-		run:     catchUp(job{users: 200_000, events: 4_000_000}),
+		run:     catchUp(job{users: 200_000, events: 4_000_000, memory: "2GiB"}),
 	},
 	{
-		name: "catchup-2m", what: "the same of 2,000,000 users",
+		name: "catchup-256m", what: "the same with --memory 256MiB, which is not enough for all of them",
+		figures: []figure{perCPU(0, 0), perSecond, allocations, memory},
+		run:     catchUp(job{users: 200_000, events: 4_000_000, memory: "256MiB"}),
+	},
+	{
+		name: "catchup-2m", what: "the same of 2,000,000 users, --memory 8GiB",
 		figures: []figure{perCPU(200e3, 400e3), perSecond, allocations, memory},
-		run:     catchUp(job{users: 2_000_000, events: 8_000_000}),
+		run:     catchUp(job{users: 2_000_000, events: 8_000_000, memory: "8GiB"}),
 	},
 	{
-		name: "catchup-zipf", what: "the same of 2,000,000 users by Zipf's law, 1.1",
+		name: "catchup-zipf", what: "the same of 2,000,000 users by Zipf's law, 1.1, --memory 8GiB",
 		figures: []figure{perCPU(300e3, 750e3), perSecond, allocations, memory},
-		run:     catchUp(job{users: 2_000_000, events: 6_000_000, zipf: 1.1}),
+		run:     catchUp(job{users: 2_000_000, events: 6_000_000, zipf: 1.1, memory: "8GiB"}),
 	},
 	{
 		name: "campaigns-1000", what: "1,000 campaigns in force, of which two concern each event, against 10 of the same kind",
 		figures: []figure{{name: "rate with 1,000 campaigns / with 10", floor: 0.5, goal: 1}},
 		run: ratio(
-			job{users: 200_000, events: 2_000_000, pairs: 500},
-			job{users: 200_000, events: 2_000_000, pairs: 5}, "rate with 1,000 campaigns / with 10"),
+			job{users: 200_000, events: 2_000_000, pairs: 500, memory: "2GiB"},
+			job{users: 200_000, events: 2_000_000, pairs: 5, memory: "2GiB"}, "rate with 1,000 campaigns / with 10"),
 	},
 	{
 		name: "partitions-256", what: "256 partitions against 6",
 		figures: []figure{{name: "rate with 256 partitions / with 6", floor: 0.7, goal: 0.9}},
 		run: ratio(
-			job{users: 200_000, events: 4_000_000, partitions: 256},
-			job{users: 200_000, events: 4_000_000}, "rate with 256 partitions / with 6"),
+			job{users: 200_000, events: 4_000_000, partitions: 256, memory: "2GiB"},
+			job{users: 200_000, events: 4_000_000, memory: "2GiB"}, "rate with 256 partitions / with 6"),
 	},
 	{
 		name: "steady-20k", what: "20,000 events a second, commits every 50 ms",
@@ -124,10 +130,13 @@ var rows = []row{
 	},
 }
 
+// told are the row's figures, and what the machine did beside.
+func (r *row) told() []figure { return append(slices.Clone(r.figures), pace) }
+
 // show tells a run's figures.
 func (r *row) show(v values) string {
 	told := make([]string, 0, len(r.figures))
-	for _, f := range r.figures {
+	for _, f := range r.told() {
 		told = append(told, f.name+" "+f.show(v[f.name]))
 	}
 	return strings.Join(told, ", ")

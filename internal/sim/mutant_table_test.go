@@ -71,7 +71,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "errors of what was produced are not looked at", file: "internal/stream/cycle.go",
-		old: "\tif err := produced.Err(); err != nil {\n", new: "\tif err := produced.Err(); err != nil && ctx.Err() != nil {\n",
+		old: "\tif err := failed.Load(); err != nil {\n", new: "\tif err := failed.Load(); err != nil && ctx.Err() != nil {\n",
 	},
 
 	{
@@ -88,16 +88,16 @@ var mutants = []mutant{
 	},
 	{
 		name: "the journal has no campaigns", file: "internal/stream/partition.go",
-		old: "\tfor _, c := range p.told {\n\t\tchanges = append(changes, state.Change{User: c.Name, Ledger: c.Value})\n\t}\n", new: "",
+		old: "Changes: p.prepared}", new: "Changes: p.prepared[:len(p.changed)]}",
 	},
 	{
 		name: "the changelog has no campaigns", file: "internal/stream/cycle.go",
-		old: "\t\tfor _, c := range p.told {\n", new: "\t\tfor _, c := range p.told[:0] {\n",
+		old: "s.records.ledgers(p.number, p.prepared)", new: "s.records.ledgers(p.number, p.prepared[:len(p.changed)])",
 		cheap: true,
 	},
 	{
 		name: "the changelog does not tell what is deleted", file: "internal/stream/cycle.go",
-		old: "\t\tfor _, e := range p.changed {\n\t\t\tproduce(", new: "\t\tfor _, e := range p.changed {\n\t\t\tif e.encoded == nil {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t\tproduce(",
+		old: "\t\t\tproduce(&ledgers[i])\n", new: "\t\t\tif ledgers[i].Value != nil {\n\t\t\t\tproduce(&ledgers[i])\n\t\t\t}\n",
 		cheap: true,
 	},
 	{
@@ -107,7 +107,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "rewards are produced beside the transaction", file: "internal/stream/cycle.go",
-		old: "\t\tfor _, r := range p.outputs {\n\t\t\tproduce(r)\n", new: "\t\tfor _, r := range p.outputs {\n\t\t\ts.ticker.client.Produce(ctx, r, produced.Promise())\n",
+		old: "\t\tfor _, r := range p.outputs {\n\t\t\tproduce(r)\n", new: "\t\tfor _, r := range p.outputs {\n\t\t\ts.ticker.client.Produce(ctx, r, promise)\n",
 	},
 	{
 		name: "a restore reads what was not committed", file: "internal/kafka/log.go",

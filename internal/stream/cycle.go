@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -210,17 +211,20 @@ func (s *session) transact(ctx context.Context, transaction state.TransactionID,
 	if err := s.client.Begin(); err != nil {
 		return nil, fmt.Errorf("begin %s: %w", transaction, err)
 	}
-	var produced kgo.FirstErrPromise
-	produce := func(r *kgo.Record) { s.client.Produce(producing, r, produced.Promise()) }
+	var failed atomic.Pointer[error] // a record's, the first
+	promise := func(_ *kgo.Record, err error) {
+		if err != nil {
+			failed.CompareAndSwap(nil, &err)
+		}
+	}
+	produce := func(r *kgo.Record) { s.client.Produce(producing, r, promise) }
 	for _, p := range touched {
 		for _, r := range p.outputs {
 			produce(r)
 		}
-		for _, e := range p.changed {
-			produce(s.records.ledger(p.number, e.user, e.encoded))
-		}
-		for _, c := range p.told {
-			produce(s.records.ledger(p.number, c.Name, c.Value))
+		ledgers := s.records.ledgers(p.number, p.prepared)
+		for i := range ledgers {
+			produce(&ledgers[i])
 		}
 		end := s.records.position(p.number, PositionRecord{p.next.Input, p.next.Step, p.next.Clock, s.topics.Events.ID})
 		ends = append(ends, end)
@@ -229,8 +233,8 @@ func (s *session) transact(ctx context.Context, transaction state.TransactionID,
 	if err := s.client.Client().Flush(producing); err != nil {
 		return nil, fmt.Errorf("produce %s: %w (%w)", transaction, err, s.givenUp(ctx))
 	}
-	if err := produced.Err(); err != nil {
-		return nil, fmt.Errorf("produce %s: %w", transaction, err)
+	if err := failed.Load(); err != nil {
+		return nil, fmt.Errorf("produce %s: %w", transaction, *err)
 	}
 	s.phases.produced = time.Now()
 	committed, err := s.client.End(kgo.PreTxnCommitFnContext(ctx, s.nameTransaction(transaction)), kgo.TryCommit)

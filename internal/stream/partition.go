@@ -43,6 +43,7 @@ type partition struct {
 	changed       []*entry          // ledgers changed in this cycle, in the order of their first change
 	told          []campaign.Stored // of campaigns, budgets and erased users, each once, in the order of their first change
 	toldAt        map[string]int    // where, by name
+	prepared      []state.Change    // what was changed and told, as the journal and the changelog have it
 	outputs       []*kgo.Record     // rewards, claims, answers and dead letters, in order
 	tally         tally
 	fired         int  // how much was due
@@ -272,15 +273,14 @@ func (p *partition) lag() int64 { return max(0, p.highWatermark-p.next.Input) }
 
 // prepare encodes the ledgers that this cycle changed, each once, and returns the journal's entry.
 func (p *partition) prepare(transaction state.TransactionID) state.Prepared {
-	changes := make([]state.Change, len(p.changed), len(p.changed)+len(p.told))
 	p.overlay.encode()
-	for i, e := range p.changed {
-		changes[i] = state.Change{User: e.user, Ledger: e.encoded} // who replays it reads the due from the ledger
+	for _, e := range p.changed {
+		p.prepared = append(p.prepared, state.Change{User: e.user, Ledger: e.encoded}) // who replays it reads the due from the ledger
 	}
 	for _, c := range p.told {
-		changes = append(changes, state.Change{User: c.Name, Ledger: c.Value})
+		p.prepared = append(p.prepared, state.Change{User: c.Name, Ledger: c.Value})
 	}
-	return state.Prepared{Partition: p.number, Transaction: transaction, Position: p.next, Changes: changes}
+	return state.Prepared{Partition: p.number, Transaction: transaction, Position: p.next, Changes: p.prepared}
 }
 
 // committed makes the cycle's state the partition's: the transaction has committed. changelog is the offset behind its
@@ -295,7 +295,8 @@ func (p *partition) committed(changelog int64, now time.Time) {
 	clear(p.toldAt)
 	p.next.Changelog, p.next.CaughtUp = changelog, now.UnixMilli()
 	p.position = p.next
-	p.changed, p.outputs = p.changed[:0], p.outputs[:0]
+	clear(p.prepared)
+	p.changed, p.prepared, p.outputs = p.changed[:0], p.prepared[:0], p.outputs[:0]
 	p.fired = 0
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
+	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
 // records makes the records that a cycle produces.
@@ -86,9 +87,19 @@ func placeOf(r *kgo.Record) []kgo.RecordHeader {
 	}
 }
 
-// ledger is the changelog's record of a changed ledger.
-func (rs records) ledger(partition int32, user string, encoded []byte) *kgo.Record {
-	return &kgo.Record{Topic: rs.topics.Changelog.Name, Partition: partition, Key: []byte(user), Value: encoded}
+// ledgers are the changelog's records of what a cycle has changed. They are most of what is produced, so they and their keys are made at once.
+func (rs records) ledgers(partition int32, changes []state.Change) []kgo.Record {
+	size := 0
+	for i := range changes {
+		size += len(changes[i].User)
+	}
+	keys, out := make([]byte, 0, size), make([]kgo.Record, len(changes))
+	for i := range changes {
+		from := len(keys)
+		keys = append(keys, changes[i].User...)
+		out[i] = kgo.Record{Topic: rs.topics.Changelog.Name, Partition: partition, Key: keys[from:len(keys):len(keys)], Value: changes[i].Ledger}
+	}
+	return out
 }
 
 // position is the changelog's position record (S4).

@@ -567,7 +567,9 @@ func (d *decoding) cell(c *cell) {
 	}
 	if has&cellAmounts != 0 {
 		previous := period(0)
-		for range d.count(2) {
+		n := d.count(2)
+		c.amounts = room(d.slabs.amounts, n)
+		for range n {
 			a := periodAmount{previous + period(d.varint()), d.varint()}
 			if len(c.amounts) > 0 && a.period <= previous {
 				d.fail("periods out of order")
@@ -580,7 +582,9 @@ func (d *decoding) cell(c *cell) {
 		c.marks = d.marks()
 	}
 	if has&cellValues != 0 {
-		for range d.count(1) {
+		n := d.count(1)
+		c.values = room(d.slabs.values, n)
+		for range n {
 			v := d.text()
 			if n := len(c.values); n > 0 && v <= c.values[n-1] {
 				d.fail("values out of order")

@@ -15,6 +15,8 @@ type Ledgers struct {
 	places    slab[uint8]
 	days      slab[dayRun]
 	marks     slab[mark]
+	amounts   slab[periodAmount]
+	values    slab[string]
 	text      []byte // of ids that are new: see keep
 }
 
@@ -39,6 +41,8 @@ func (m *Ledgers) Reset() {
 	m.places.reset()
 	m.days.reset()
 	m.marks.reset()
+	m.amounts.reset()
+	m.values.reset()
 }
 
 // textBytes is what is allocated at a time for the ids of new events.
@@ -121,11 +125,13 @@ type slabs struct {
 	places    *slab[uint8]
 	days      *slab[dayRun]
 	marks     *slab[mark]
+	amounts   *slab[periodAmount]
+	values    *slab[string]
 }
 
 func (m *Ledgers) slabs() slabs {
 	if m == nil {
 		return slabs{}
 	}
-	return slabs{&m.sightings, &m.ids, &m.progress, &m.buckets, &m.cells, &m.places, &m.days, &m.marks}
+	return slabs{&m.sightings, &m.ids, &m.progress, &m.buckets, &m.cells, &m.places, &m.days, &m.marks, &m.amounts, &m.values}
 }
