@@ -71,7 +71,7 @@ var rows = []row{
 			job{users: 200_000, events: 4_000_000, memory: "2GiB"}, "rate with 256 partitions / with 6"),
 	},
 	{
-		name: "steady-20k", what: "20,000 events a second, commits every 50 ms",
+		name: "steady-20k", what: "20,000 events a second of 200,000 users, commits every 50 ms, --memory 1GiB",
 		figures: []figure{
 			{name: "CPU", unit: " cores", less: true, floor: 0.3, goal: 0.15},
 			allocations,
@@ -81,7 +81,7 @@ var rows = []row{
 		run: steady(steadyConfig{commit: "50ms"}),
 	},
 	{
-		name: "latency-embedded", what: "event due to be sent -> reward read, at 20,000 events a second, commits every 10 ms, the broker in memory",
+		name: "latency-embedded", what: "event due to be sent -> reward read, at 20,000 events a second, commits every 10 ms, --memory 1GiB, the broker in memory",
 		figures: []figure{
 			{name: "p50", unit: " ms", less: true, floor: 50, goal: 15},
 			{name: "p99", unit: " ms", less: true, floor: 50, goal: 30},

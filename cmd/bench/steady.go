@@ -38,13 +38,13 @@ type steadyConfig struct {
 // as evidence: that the generator, the broker or the processor was late is in the latency.
 func steady(cfg steadyConfig) func(context.Context, *rig) (values, error) {
 	return func(ctx context.Context, r *rig) (v values, err error) {
-		j := job{users: steadyUsers, events: 1}
+		j := job{users: steadyUsers, events: 1, memory: "1GiB"}
 		s, err := r.site(ctx, j, cfg.real)
 		if err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, s.close()) }()
-		p, err := s.start(ctx, "store", "--commit-interval", cfg.commit)
+		p, err := s.start(ctx, "store", append(j.memoryFlag(), "--commit-interval", cfg.commit)...)
 		if err != nil {
 			return nil, err
 		}

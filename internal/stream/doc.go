@@ -7,8 +7,8 @@
 //   - session.go: one client's life, in which it polls and runs cycles; rebalance.go keeps those and the group's
 //     rebalances apart.
 //   - cycle.go: poll, apply, prepare in the store's journal, commit one Kafka transaction, checkpoint now and then.
-//   - partition.go: a partition's task: decode, ledger, engine, overlay. Nothing is written there. records.go makes the
-//     records that go out, deadletter.go those for what can't be processed.
+//   - partition.go: a partition's task: decode, ledger, engine. Nothing is written there. overlay.go is the ledgers in memory. records.go
+//     makes the records that go out, deadletter.go those for what can't be processed.
 //   - scrub.go takes erased users off the disk.
 //   - timers.go fires what time has made due, tick.go keeps the clock of an idle partition moving.
 //   - in_force.go, publish.go and registry.go: campaigns, which enter through the log.
@@ -18,7 +18,7 @@
 //     publishers compare with.
 //   - tally.go, metrics.go, latency.go, census.go, status.go: what happened, for people; trace.go: what became of one event.
 //
-// The invariants that comments cite:
+// The invariants that comments cite; with the build tag `invariants`, what must hold in memory is looked at after every cycle (invariants.go):
 //
 //	S1  A cycle begins only when the one before it is decided. So of a partition's journal only the newest entry can be
 //	    undecided.

@@ -118,7 +118,7 @@ func NewMetrics() *Metrics {
 		open:            gauge("partitions_open", "Partitions that are processed. All that is assigned should be."),
 		refused:         gauge("partitions_refused", "Partitions that are not processed until somebody mends what the log says."),
 		inForce:         gauge("campaigns_in_force", "Campaigns that are published and not closed, in the partition that was told the most of them."),
-		overlayBytes:    gauge("overlay_bytes", "Ledgers in memory since the last checkpoint."),
+		overlayBytes:    gauge("overlay_bytes", "Ledgers in memory: those that wait for a checkpoint, and those that were used lately."),
 		restores:        counter("restores_total", "Partitions brought up to date by the changelog."),
 		restoredRecords: counter("changelog_records_read_total", "Records of the changelog that were read for it."),
 		journalReplayed: counter("journal_entries_replayed_total", "Journal entries that opening a partition found committed."),

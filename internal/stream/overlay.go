@@ -107,6 +107,9 @@ func (o *overlay) committed(changed []*entry) {
 			o.dirtyBytes += e.bytes()
 		}
 	}
+	if invariants {
+		o.check()
+	}
 }
 
 // changes are those since the last checkpoint, by user.
@@ -129,6 +132,9 @@ func (o *overlay) checkpointed() {
 	}
 	clear(o.dirty)
 	o.dirty, o.dirtyBytes = o.dirty[:0], 0
+	if invariants {
+		o.check()
+	}
 }
 
 func (o *overlay) drop(e *entry) {
