@@ -18,7 +18,7 @@ const (
 	// readIdle is how long nothing comes before a read asks whether there is anything to come.
 	readIdle = 2 * time.Second
 	// readBytes bounds a fetch.
-	readBytes = 16 << 20
+	readBytes = 4 << 20
 )
 
 // Span is a stretch of a partition's log.

@@ -59,6 +59,7 @@ type opener struct {
 	partners   []string // that are configured
 	metrics    *Metrics
 	log        *slog.Logger
+	restores   chan struct{} // holds who reads the changelog: each needs a fetch and a buffer, and a core
 }
 
 // open returns the position from which the partition goes on. The committed offset is the truth; the store is brought to it, or

@@ -25,6 +25,12 @@ const (
 // restore reads the changelog of a partition into the store, from the store's position until the position record that names the
 // committed offset (S4). Not found means that the changelog's end was reached without it.
 func (o *opener) restore(ctx context.Context, n int32, target point, from state.Position, log *slog.Logger) (state.Position, bool, error) {
+	select {
+	case o.restores <- struct{}{}:
+		defer func() { <-o.restores }()
+	case <-ctx.Done():
+		return state.Position{}, false, ctx.Err()
+	}
 	end, err := o.changelogEnd(ctx, n)
 	if err != nil {
 		return state.Position{}, false, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,8 @@ const (
 	rebalanceTimeout = 15 * time.Second
 	// concurrentTransactionsWait is the wait before asking again while the markers of the last transaction are being written.
 	concurrentTransactionsWait = 2 * time.Millisecond
+	// minRestores is how many partitions at least can be restored at the same time: one whose changelog can't be read must not hold up the others.
+	minRestores = 4
 	// fetchShare is of how much of a cycle's bytes a part a fetch brings: it is compressed, and waits unpacked while a cycle is committed.
 	fetchShare    = 4
 	minFetchBytes = 1 << 20
@@ -87,6 +90,7 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 		connection: w.cfg.Connection, store: w.cfg.Store, topics: topics, group: w.cfg.Group,
 		partners: w.cfg.Partners.Names(),
 		metrics:  w.cfg.Metrics, log: w.cfg.Log,
+		restores: make(chan struct{}, max(minRestores, runtime.GOMAXPROCS(0))),
 	}
 	options := append(w.cfg.Connection.Options(),
 		kgo.ConsumerGroup(w.cfg.Group),

@@ -40,7 +40,7 @@ func TestCampaignsTakeTheWayOfLedgers(t *testing.T) {
 }
 
 func TestRestoreTakesCampaigns(t *testing.T) {
-	for _, buffer := range []int{RestoreBufferBytes, 1, 500} {
+	for _, buffer := range []int{maxRestoreBuffer, 1, 500} {
 		s := mustOpen(t, vfs.NewMem(), "s")
 		s.restoreBuffer = buffer
 		must(t, s.Checkpoint(1, Position{}, []Change{set("\xffold", "x"), set("\xffkept", "k")}))

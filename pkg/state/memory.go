@@ -8,6 +8,9 @@ const (
 	overlayShares  = 4  // are the caller's, for ledgers
 	// and the others are for what comes and goes: requests and answers, the ledgers of a cycle, garbage that waits for its collection.
 
+	restoreShare     = 32 // of the memory is a restore's buffer, one part
+	maxRestoreBuffer = 32 << 20
+
 	memtables   = 2
 	maxMemtable = 256 << 20
 

@@ -16,9 +16,6 @@ import (
 )
 
 const (
-	// RestoreBufferBytes bounds what a restore holds in memory before it writes a sorted file.
-	RestoreBufferBytes = 32 << 20
-
 	// smallRestoreBytes is the size up to which a restore is one write, like a checkpoint, and no file at all: most
 	// restores read only the changelog's last seconds.
 	smallRestoreBytes = 1 << 20

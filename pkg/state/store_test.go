@@ -179,7 +179,7 @@ func TestRestoreLaterChangesWin(t *testing.T) {
 			t.Errorf("Add after Finish: %v", err)
 		}
 	}
-	f(RestoreBufferBytes)
+	f(maxRestoreBuffer)
 	f(1)
 	f(1000)
 }

@@ -198,7 +198,7 @@ func TestCheckpointKnowsTheEarliestTimer(t *testing.T) {
 }
 
 func TestRestoreWritesTimers(t *testing.T) {
-	for _, buffer := range []int{RestoreBufferBytes, 1, 400} {
+	for _, buffer := range []int{maxRestoreBuffer, 1, 400} {
 		fs := vfs.NewMem()
 		s := mustOpen(t, fs, "s")
 		s.restoreBuffer = buffer
