@@ -86,7 +86,7 @@ func send(ctx context.Context, s *site) error {
 	begun := time.Now()
 	gap := time.Second / steadyRate
 	for k := 0; ctx.Err() == nil; {
-		for ; ; k++ {
+		for ; ctx.Err() == nil; k++ { // who can't keep up is not to be kept from ending
 			due := begun.Add(time.Duration(k) * gap)
 			if due.After(time.Now()) {
 				break
