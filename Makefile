@@ -53,9 +53,10 @@ fuzz: ## every fuzz target for FUZZ_TIME (default 5s)
 	  done; \
 	done
 
-SIM := go test -tags synctests -timeout 0 -v ./internal/sim
+TAGS ?= synctests
+SIM := go test -tags $(TAGS) -timeout 0 -v ./internal/sim
 
-sim: ## the runtime under faults drawn from seeds, SEEDS of them (default 1500); SEED=n runs one and tells its story, DROP=i,j without some of its faults
+sim: ## the runtime under faults drawn from seeds, SEEDS of them (default 1500); SEED=n runs one and tells its story, DROP=i,j without some of its faults; TAGS=synctests,invariants looks at what must hold in memory, too
 	@if [ -n "$(SEED)" ]; then $(SIM) -run '^TestSimulation$$' -seed $(SEED) -times $(TIMES) -drop "$(DROP)"; \
 	else $(SIM) -run '^TestSimulation$$' -seeds $(SEEDS); fi
 
