@@ -34,7 +34,7 @@ var mutants = []mutant{
 	if errors.Is(err, errUndecided) && ctx.Err() == nil {
 		for _, p := range touched {
 			p.next, p.changed, p.outputs, p.told, p.fired, p.held = p.position, nil, nil, nil, 0, false
-			p.overlay, p.toldAt = newOverlay(), map[string]int{}
+			p.overlay, p.toldAt, p.prepared = newOverlay(), map[string]int{}, nil
 			p.timers.Clear()
 			p.stored = storedTimers{}
 		}
