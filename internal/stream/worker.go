@@ -96,8 +96,10 @@ func (c Config) withDefaults() Config {
 }
 
 const (
+	// cycleShare is of how much of the store's memory a part a cycle's values may take, and maxCycleBytes how much at most.
 	cycleShare    = 64
 	maxCycleBytes = 16 << 20
+
 	// discardWaitMin and discardWaitMax bound the wait between a client that was discarded and the next one. The wait doubles
 	// from one to the other until a cycle commits.
 	discardWaitMin = 50 * time.Millisecond

@@ -83,22 +83,21 @@ func (s *stage) apply(tb testing.TB) {
 	s.encoded = l.Append(nil)
 }
 
-// stages are what an event goes through, each with the most that it may allocate.
-func stages(tb testing.TB) map[string]struct {
+// measured is something that is done over and over, with the most that it may allocate.
+type measured struct {
 	run  func()
 	most float64
-} {
-	type one = struct {
-		run  func()
-		most float64
-	}
+}
+
+// stages are what an event goes through.
+func stages(tb testing.TB) map[string]measured {
 	s := newStage(tb, stageGoals["count"], stageGoals["sum"], stageGoals["streak"])
 	var decoder Decoder
 	var event Event
 	record := &Record{Key: []byte("user-00012345"), Value: []byte(stageEvent)}
 	ledger := s.ledger(tb)
 	var buffer []byte
-	all := map[string]one{
+	all := map[string]measured{
 		"decode event": {func() {
 			if why := decoder.Decode(record, &event); why != nil {
 				tb.Fatal(why)
@@ -118,7 +117,7 @@ func stages(tb testing.TB) map[string]struct {
 		case "distinct": // the value, and the list of values
 			most = 2
 		}
-		all["apply to "+name] = one{func() {
+		all["apply to "+name] = measured{func() {
 			if result := s.engine.Apply(s.ledger(tb), &s.event, s.clock); !result.Changed {
 				tb.Fatalf("the event is not evidence for %s: %v", goal, result.Decisions)
 			}

@@ -64,7 +64,7 @@ func (m *Ledgers) keep(id string) packedID {
 // slabItems is how many items a slab allocates at a time.
 const slabItems = 512
 
-// slab is memory for slices that are all given up together. It keeps as much as was used since the last reset but one.
+// slab is memory for slices that are all given up together. A reset keeps the chunks that were in use.
 type slab[T any] struct {
 	chunks [][]T
 	used   int // chunks, the last of them in part
