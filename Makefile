@@ -56,9 +56,9 @@ fuzz: ## every fuzz target for FUZZ_TIME (default 5s)
 TAGS ?= synctests
 SIM := go test -tags $(TAGS) -timeout 0 -v ./internal/sim
 
-sim: ## the runtime under faults drawn from seeds, SEEDS of them (default 1500); SEED=n runs one and tells its story, DROP=i,j without some of its faults; TAGS=synctests,invariants looks at what must hold in memory, too
+sim: ## the runtime under faults drawn from seeds, SEEDS of them (default 1500); SEED=n runs one and tells its story, DROP=i,j without some of its faults; TAGS=synctests,invariants looks at what must hold in memory, too; REPORT=/file keeps how far a long run has come, and goes on from there
 	@if [ -n "$(SEED)" ]; then $(SIM) -run '^TestSimulation$$' -seed $(SEED) -times $(TIMES) -drop "$(DROP)"; \
-	else $(SIM) -run '^TestSimulation$$' -seeds $(SEEDS); fi
+	else $(SIM) -run '^TestSimulation$$' -seeds $(SEEDS) -report '$(REPORT)'; fi
 
 mutants: ## programs with one line broken, each of which the simulation must catch; MUTANTS=cheap for some, or a name
 	$(SIM) -run '^TestMutants$$' -mutants "$(MUTANTS)"

@@ -10,18 +10,23 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var (
@@ -32,14 +37,17 @@ var (
 	drop     = flag.String("drop", "", "with -seed: leave these faults out, by their numbers")
 	asChild  = flag.String("child", "", "run seeds as a part of a run: first, step, end")
 	first    = flag.Bool("first", false, "stop at the first seed that fails")
-	reportTo = flag.String("report", "", "write the outcome to this file, as JSON")
+	reportTo = flag.String("report", "", "write the outcome to this file every minute, as JSON; a run that finds one there goes on from it")
 )
 
 // covering is from how many seeds on a run must have met everything that is rare.
 const covering = 1000
 
-// hang is how long one scenario may take of the real clock: a hundred times of what it needs.
+// hang is how long one scenario may take of the real clock while this process runs: a hundred times of what it needs.
 const hang = 2 * time.Minute
+
+// saved is how often a run writes its report.
+const saved = time.Minute
 
 // TestSimulation runs seeds on all cores, each core in a process of its own, and asserts that nothing was violated and that everything rare has
 // happened.
@@ -83,26 +91,61 @@ func child(t *testing.T) {
 	}
 }
 
-// report is what came of a run.
+// report is what came of a run, as far as it has come.
 type report struct {
+	From                 uint64
+	Seeds                int
+	Next                 []uint64 // the seed that comes next, for each core: core i runs every len(Next)-th one
+	Took                 time.Duration
 	Run, Events, Rewards int
 	Virtual              time.Duration
 	Covered              map[string]int
 	Failed               []Result
 }
 
+// newReport is that of the run that the flags ask for: from its beginning, or from where an earlier process has left it.
+func newReport() (r report, err error) {
+	r = report{From: *from, Seeds: *seeds, Covered: map[string]int{}}
+	for i := range runtime.GOMAXPROCS(0) {
+		r.Next = append(r.Next, r.From+uint64(i)) //nolint:gosec // positive
+	}
+	if *reportTo == "" {
+		return r, nil
+	}
+	text, err := os.ReadFile(*reportTo)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	var earlier report
+	if err := json.Unmarshal(text, &earlier); err != nil {
+		return r, fmt.Errorf("%s: %w", *reportTo, err)
+	}
+	if earlier.From != r.From || earlier.Seeds != r.Seeds {
+		return r, fmt.Errorf("%s is of %d seeds from %d on, and %d from %d on are asked for: name another file", *reportTo, earlier.Seeds, earlier.From, r.Seeds, r.From)
+	}
+	return earlier, nil
+}
+
 // outcome gathers a report from several processes.
 type outcome struct {
-	tell func(format string, args ...any)
+	tell  func(format string, args ...any)
+	began time.Time     // in this process
+	spent time.Duration // in those before it
 
 	mu sync.Mutex
 	report
 }
 
-func (o *outcome) take(r Result) {
+// take adds what came of a seed of a core.
+func (o *outcome) take(core int, r Result) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.Run++
+	o.Took = o.spent + time.Since(o.began)
+	o.Next[core] = r.Seed + uint64(len(o.Next))
 	o.Events, o.Rewards, o.Virtual = o.Events+r.Events, o.Rewards+r.Rewards, o.Virtual+r.Virtual
 	for what, n := range r.Covered {
 		o.Covered[what] += n
@@ -113,46 +156,66 @@ func (o *outcome) take(r Result) {
 	}
 }
 
-func all(t *testing.T) {
-	o := &outcome{tell: t.Logf, report: report{Covered: map[string]int{}}}
-	began := time.Now()
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var cores sync.WaitGroup
-	step := uint64(runtime.GOMAXPROCS(0)) //nolint:gosec // few
-	for i := range step {
-		c := &core{o, *from + i, step, *from + uint64(*seeds)} //nolint:gosec // positive
-		cores.Go(func() { c.work(ctx, t, stop) })
+// save writes the report, if one is asked for.
+func (o *outcome) save() error {
+	if *reportTo == "" {
+		return nil
 	}
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(20 * time.Second):
-				o.mu.Lock()
-				t.Logf("%d of %d seeds, %d failed, %.0f/s", o.Run, *seeds, len(o.Failed), float64(o.Run)/time.Since(began).Seconds())
-				o.mu.Unlock()
+	o.mu.Lock()
+	text, err := json.Marshal(o.report)
+	o.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(*reportTo+".new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(*reportTo+".new", *reportTo)
+}
+
+// follow tells how far the run is and saves it, until it has ended.
+func (o *outcome) follow(ctx context.Context, t *testing.T) {
+	telling, saving := time.NewTicker(20*time.Second), time.NewTicker(saved)
+	defer telling.Stop()
+	defer saving.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-telling.C:
+			o.mu.Lock()
+			t.Logf("%d of %d seeds, %d failed, %.0f/s", o.Run, o.Seeds, len(o.Failed), float64(o.Run)/o.Took.Seconds())
+			o.mu.Unlock()
+		case <-saving.C:
+			if err := o.save(); err != nil {
+				t.Error(err)
 			}
 		}
-	}()
+	}
+}
+
+func all(t *testing.T) {
+	r, err := newReport()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &outcome{tell: t.Logf, began: time.Now(), spent: r.Took, report: r}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var cores, following sync.WaitGroup
+	for i, next := range r.Next {
+		c := &core{o, i, next, uint64(len(r.Next)), r.From + uint64(r.Seeds)} //nolint:gosec // positive
+		cores.Go(func() { c.work(ctx, t, stop) })
+	}
+	following.Go(func() { o.follow(ctx, t) })
 	cores.Wait()
 	stop()
-	<-told
-	if *reportTo != "" {
-		text, err := json.Marshal(o.report)
-		if err == nil {
-			err = os.WriteFile(*reportTo, text, 0o600)
-		}
-		if err != nil {
-			t.Error(err)
-		}
+	following.Wait()
+	if err := o.save(); err != nil {
+		t.Error(err)
 	}
-	took := time.Since(began)
 	t.Logf("%d seeds in %s (%.0f a second on %d cores): %d events, %d rewards, %s of their own time, %d failed",
-		o.Run, took.Round(time.Second), float64(o.Run)/took.Seconds(), step, o.Events, o.Rewards, o.Virtual.Round(time.Second), len(o.Failed))
+		o.Run, o.Took.Round(time.Second), float64(o.Run)/o.Took.Seconds(), len(o.Next), o.Events, o.Rewards, o.Virtual.Round(time.Second), len(o.Failed))
 	for _, what := range slices.Sorted(maps.Keys(o.Covered)) {
 		t.Logf("%8d  %s", o.Covered[what], what)
 	}
@@ -209,6 +272,7 @@ func explain(t *testing.T, r Result) {
 // core runs seeds on one core, in one process after the other.
 type core struct {
 	*outcome
+	number          int
 	next, step, end uint64
 }
 
@@ -239,9 +303,9 @@ func (c *core) process(ctx context.Context, stop func()) error {
 	if err != nil {
 		return err
 	}
-	hanging := time.AfterFunc(hang, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) }) // it tells where every goroutine is
-	at, err := c.read(reader, stop, func() { hanging.Reset(hang) })
-	hanging.Stop()
+	watch := newWatch(func() { _ = cmd.Process.Signal(syscall.SIGQUIT) }) // it tells where every goroutine is
+	at, err := c.read(reader, stop, watch.alive)
+	watch.stop()
 	ended := cmd.Wait()
 	if err != nil || ctx.Err() != nil {
 		return err
@@ -251,7 +315,7 @@ func (c *core) process(ctx context.Context, stop func()) error {
 		if !at.running {
 			seed -= c.step
 		}
-		c.take(Result{Seed: seed, Violations: []Violation{{"crash", fmt.Sprintf("the process has ended: %v\n%s", ended, text[:min(len(text), maxSaid)])}}})
+		c.take(c.number, Result{Seed: seed, Violations: []Violation{{"crash", fmt.Sprintf("the process has ended: %v\n%s", ended, text[:min(len(text), maxSaid)])}}})
 		if *first {
 			stop()
 		}
@@ -261,6 +325,35 @@ func (c *core) process(ctx context.Context, stop func()) error {
 	}
 	return nil
 }
+
+// watch sees to it that a process that hangs does not hang for ever.
+type watch struct {
+	quiet atomic.Int64 // seconds
+	ended chan struct{}
+}
+
+func newWatch(hangs func()) *watch {
+	w := &watch{ended: make(chan struct{})}
+	go func() {
+		seconds := time.NewTicker(time.Second) // counted, because those in which all of us were stopped by a signal are nobody's
+		defer seconds.Stop()
+		for {
+			select {
+			case <-w.ended:
+				return
+			case <-seconds.C:
+				if w.quiet.Add(1) == int64(hang.Seconds()) {
+					hangs()
+				}
+			}
+		}
+	}()
+	return w
+}
+
+func (w *watch) alive() { w.quiet.Store(0) }
+
+func (w *watch) stop() { close(w.ended) }
 
 // progress is where a process was when it ended.
 type progress struct {
@@ -291,7 +384,7 @@ func (c *core) read(r io.Reader, stop, alive func()) (at progress, err error) {
 		if err := json.Unmarshal(line, &result); err != nil {
 			return at, err
 		}
-		c.take(result)
+		c.take(c.number, result)
 		c.next = result.Seed + c.step
 		at = progress{leaks: result.Leaks}
 		if *first && len(result.Violations) > 0 {
@@ -337,4 +430,36 @@ func alone(t *testing.T) {
 			break
 		}
 	}
+}
+
+func TestARunGoesOnFromItsReport(t *testing.T) {
+	defer func(name string, n int) { *reportTo, *seeds = name, n }(*reportTo, *seeds)
+	*reportTo, *seeds = filepath.Join(t.TempDir(), "report.json"), 10
+	begun, err := newReport()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &outcome{tell: t.Logf, began: time.Now(), spent: time.Hour, report: begun}
+	o.take(0, Result{Seed: begun.Next[0], Events: 7, Covered: map[string]int{"paused": 1}})
+	if err := o.save(); err != nil {
+		t.Fatal(err)
+	}
+	went, err := newReport()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(o.report, went); diff != "" {
+		t.Error(diff)
+	}
+	if want := *from + uint64(len(went.Next)); went.Next[0] != want || went.Took < time.Hour {
+		t.Errorf("core 0 goes on with seed %d after %s, want %d after more than an hour", went.Next[0], went.Took, want)
+	}
+	if *seeds = 11; newReportErr() == nil {
+		t.Error("the report of another run was taken")
+	}
+}
+
+func newReportErr() error {
+	_, err := newReport()
+	return err
 }
