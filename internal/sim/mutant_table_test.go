@@ -144,7 +144,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "an event that is sent twice counts twice", file: "pkg/campaign/seen.go",
-		old: "s[i].id == id && clock <= ", new: "s[i].id == id && i > 0 && clock <= ",
+		old: "s.list[i].id == id && clock <= ", new: "s.list[i].id == id && i > 0 && clock <= ",
 	},
 	{
 		name: "a partition is handed over without its memory being written", file: "internal/stream/rebalance.go",

@@ -33,7 +33,7 @@ func (o *overlay) check() {
 			panic(fmt.Sprintf("BUG: the ledger of %q, due at %d, is not what can be read back: %v", user, e.due, err))
 		}
 	}
-	if sum != o.bytes || dirtySum != len(o.dirty) || len(o.decoded) != 0 {
+	if sum != o.bytes || dirtySum != len(o.dirty) || len(o.decoded)+len(o.large) != 0 {
 		panic(fmt.Sprintf("BUG: the overlay counts %d bytes and %d dirty ledgers, and has %d and %d", o.bytes, len(o.dirty), sum, dirtySum))
 	}
 }

@@ -16,6 +16,8 @@ type overlay struct {
 	dirty      []*entry // changed since the last checkpoint, in the order of their first change
 	decoded    []*entry // those that are, at most maxDecoded
 	ledgers    campaign.Ledgers
+	large      []*entry // and those that stay so until the cycle ends
+	largeBytes int      // of them, encoded
 	bytes      int64
 	dirtyBytes int64 // of those that are dirty, as of their first change
 	scratch    []byte
@@ -39,6 +41,13 @@ type entry struct {
 // maxDecoded is how many ledgers of a partition are decoded at a time: few enough to stay in a core's cache, and to be no part of the memory that counts.
 const maxDecoded = 256
 
+// A ledger with thousands of events takes a millisecond to decode and another to encode, and its user is likely to come again at once: it is decoded once a
+// cycle. So many bytes of such ledgers are, of a partition; decoded they take three times as much.
+const (
+	largeLedger   = 16 << 10
+	maxLargeBytes = 4 << 20
+)
+
 // entryOverhead is what an overlay's entry takes beside its bytes: the struct, the map's slot, what the allocator rounds up.
 const entryOverhead = 192
 
@@ -60,8 +69,18 @@ func (o *overlay) decode(e *entry) (err error) {
 	if e.ledger != nil {
 		return nil
 	}
+	if n := len(e.encoded); n >= largeLedger {
+		if o.largeBytes += n; o.largeBytes > maxLargeBytes {
+			o.letGo(&o.large)
+			o.largeBytes = n
+		}
+		o.large = append(o.large, e)
+		e.ledger, err = campaign.Decode(e.encoded)
+		return err
+	}
 	if len(o.decoded) == maxDecoded {
-		o.encode()
+		o.letGo(&o.decoded)
+		o.ledgers.Reset()
 	}
 	if e.encoded == nil {
 		e.ledger = o.ledgers.New()
@@ -72,17 +91,23 @@ func (o *overlay) decode(e *entry) (err error) {
 	return nil
 }
 
-// encode writes down what has changed of the ledgers that are decoded, and lets go of them.
+// encode writes down what has changed of all ledgers that are decoded, and lets go of them.
 func (o *overlay) encode() {
-	for _, e := range o.decoded {
+	o.letGo(&o.decoded)
+	o.ledgers.Reset()
+	o.letGo(&o.large)
+	o.largeBytes = 0
+}
+
+func (o *overlay) letGo(decoded *[]*entry) {
+	for _, e := range *decoded {
 		if e.ahead {
 			o.write(e)
 		}
 		e.ledger, e.ahead = nil, false
 	}
-	clear(o.decoded)
-	o.decoded = o.decoded[:0]
-	o.ledgers.Reset()
+	clear(*decoded)
+	*decoded = (*decoded)[:0]
 }
 
 func (o *overlay) write(e *entry) {

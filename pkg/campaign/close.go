@@ -107,7 +107,7 @@ func (e *Engine) Fire(l *Ledger, user string) *Result {
 	e.forget(l, at) // only now: a close asks for what held before the end
 	e.watch(l, at, l.known)
 	e.forgetExcused(l, at)
-	if !e.set.watchesAt(at) && len(l.seen) == 0 && len(l.excused) == 0 && len(l.progress) == 0 {
+	if !e.set.watchesAt(at) && len(l.seen.list) == 0 && len(l.excused) == 0 && len(l.progress) == 0 {
 		l.known = 0
 	}
 	const perCampaign = 64 // a bucket for the next period; the revision; the instant at which it is due next
@@ -275,8 +275,8 @@ func (c *Campaign) lastPeriod() period {
 // schedule notes when the ledger is due next, behind a clock (Unix ms).
 func (e *Engine) schedule(l *Ledger, clock int64) {
 	due := never
-	if n := len(l.seen); n > 0 {
-		due = (floorDiv(l.seen[n-1].at+e.set.lateness.Milliseconds(), dayMs) + 1) * dayMs
+	if n := len(l.seen.list); n > 0 {
+		due = (floorDiv(l.seen.list[n-1].at+e.set.lateness.Milliseconds(), dayMs) + 1) * dayMs
 	}
 	for i := range l.progress {
 		due = min(due, e.nextOf(&l.progress[i], clock))

@@ -38,7 +38,7 @@ func (e *Engine) control(l *Ledger, ev *Event, clock int64) {
 	}
 	e.meet(l, ev, clock)
 	e.result.Changed = true
-	if undo != nil && l.overflows(e.maxLedgerBytes, &e.scratch) {
+	if undo != nil && e.overflows(l) {
 		e.reject(l, undo)
 	}
 }

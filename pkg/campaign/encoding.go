@@ -39,9 +39,9 @@ func (l *Ledger) Append(dst []byte) []byte {
 	dst = binary.AppendVarint(dst, l.due)
 	dst = binary.AppendVarint(dst, l.known)
 
-	dst = binary.AppendUvarint(dst, uint64(len(l.seen)))
+	dst = binary.AppendUvarint(dst, uint64(len(l.seen.list)))
 	previous := int64(0)
-	for _, s := range l.seen {
+	for _, s := range l.seen.list {
 		dst = binary.AppendVarint(dst, s.at-previous)
 		dst = append(dst, s.id[:]...)
 		previous = s.at
@@ -411,12 +411,14 @@ func (d *decoding) ledger(l *Ledger) {
 	}
 	previous := int64(0)
 	n := d.count(1 + fingerprintBytes)
-	l.seen = room(d.slabs.sightings, n)
+	from := d.at
+	l.seen.list = room(d.slabs.sightings, n)
 	for range n {
-		at := d.after(previous, len(l.seen) == 0, true)
-		l.seen = append(l.seen, sighting{at, fingerprint(d.bytes(fingerprintBytes))})
+		at := d.after(previous, len(l.seen.list) == 0, true)
+		l.seen.list = append(l.seen.list, sighting{at, fingerprint(d.bytes(fingerprintBytes))})
 		previous = at
 	}
+	l.seen.bytes = d.at - from
 	previous = 0
 	for range d.count(2) {
 		at := d.after(previous, len(l.profile.zones) == 0, false)

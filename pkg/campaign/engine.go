@@ -37,6 +37,7 @@ type Engine struct {
 	asked      scope
 	attributes document
 	noted      int  // where the event stands among the ledger's ids, -1 while nobody needs it
+	remembered int  // and among the events remembered, -1 while it is not
 	released   bool // ids may have become unused
 	open       openDays
 }
@@ -111,7 +112,7 @@ func (ev *Event) isAhead(clock int64) bool { return ev.Time > msToNs(clock)+int6
 // begin forgets the last call's result, and end returns this one's.
 func (e *Engine) begin() {
 	e.rewards, e.claims, e.outcomes, e.decided = e.rewards[:0], e.claims[:0], e.outcomes[:0], e.decided[:0]
-	e.result, e.noted, e.released = Result{}, -1, false
+	e.result, e.noted, e.remembered, e.released = Result{}, -1, -1, false
 }
 
 func (e *Engine) end() *Result {
@@ -189,7 +190,7 @@ func (e *Engine) event(l *Ledger, ev *Event, clock int64) {
 	}
 	e.remember(l, ev, id, clock)
 	e.result.Changed = true
-	if undo != nil && l.overflows(e.maxLedgerBytes, &e.scratch) {
+	if undo != nil && e.overflows(l) {
 		e.reject(l, undo)
 	}
 }
@@ -508,8 +509,8 @@ func (e *Engine) remembers(l *Ledger, id fingerprint, clock int64) bool {
 // nothing leaves the ledger's bytes as they were.)
 func (e *Engine) remember(l *Ledger, ev *Event, id fingerprint, clock int64) {
 	e.forget(l, clock)
-	l.seen = withRoom(l.in.slabs().sightings, l.seen)
-	l.seen.add(floorDiv(ev.Time, int64(time.Millisecond)), id)
+	l.seen.list = withRoom(l.in.slabs().sightings, l.seen.list)
+	e.remembered = l.seen.add(floorDiv(ev.Time, int64(time.Millisecond)), id)
 }
 
 // forget drops what no event that is still in time can ask for.
@@ -632,29 +633,52 @@ func (e *Engine) growth(ev *Event) int {
 	return growth + perCampaign*len(e.set.watching)
 }
 
+// undo is what a ledger was before an event that may be one too many for it. Most of a ledger that is full is what is remembered of events, and that is
+// not copied: a user may send thousands more.
+type undo struct {
+	rest []byte // all but what is remembered
+	seen seen
+}
+
 // guard prepares for rule E7. Where the event might take the ledger past its bound, it returns the ledger as it is now;
 // otherwise, almost always, it only moves the ledger's own bound on its size.
-func (e *Engine) guard(l *Ledger, ev *Event) []byte {
+func (e *Engine) guard(l *Ledger, ev *Event) *undo {
 	growth := e.growth(ev)
 	if l.sizeBound+growth <= e.maxLedgerBytes {
 		l.sizeBound += growth
 		return nil
 	}
-	return l.Append(make([]byte, 0, l.sizeBound)) // not nil: its first byte is the version
+	return &undo{rest: l.appendRest(nil), seen: l.seen}
 }
 
+// appendRest writes a ledger that remembers no event.
+func (l *Ledger) appendRest(dst []byte) []byte {
+	rest := *l
+	rest.seen = seen{}
+	return rest.Append(dst)
+}
+
+// size is the length of the ledger's encoding, of which the rest has so many bytes.
+func (l *Ledger) size(rest int) int { return rest - (&seen{}).encodedBytes() + l.seen.encodedBytes() }
+
 // overflows measures the ledger: whether it is larger than the bound depends on what it holds and on nothing else.
-func (l *Ledger) overflows(most int, scratch *[]byte) bool {
-	*scratch = l.Append((*scratch)[:0])
-	return len(*scratch) > most
+func (e *Engine) overflows(l *Ledger) bool {
+	e.scratch = l.appendRest(e.scratch[:0])
+	l.sizeBound = l.size(len(e.scratch))
+	return l.sizeBound > e.maxLedgerBytes
 }
 
 // reject takes back what an event did to a ledger that it would have made too large.
-func (e *Engine) reject(l *Ledger, undo []byte) {
-	before, err := Decode(undo)
+func (e *Engine) reject(l *Ledger, u *undo) {
+	before, err := Decode(u.rest)
 	if err != nil {
 		panic("BUG: a ledger can't be read back: " + err.Error())
 	}
+	if e.remembered >= 0 { // the list was forgotten from at its beginning, which leaves it where it is
+		l.seen.list = slices.Delete(l.seen.list, e.remembered, e.remembered+1)
+	}
+	before.seen = u.seen
+	before.sizeBound = before.size(len(u.rest))
 	*l = *before
 	e.begin()
 	e.result = Result{Rejection: &Rejection{

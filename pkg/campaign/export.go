@@ -82,7 +82,7 @@ type KnownMark struct {
 
 // Export tells everything that is known of a user, by a clock (Unix ms). The ledger is not to be used for anything else afterwards.
 func (e *Engine) Export(l *Ledger, clock int64) Known {
-	k := Known{Since: exportMs(l.known), RememberedEvents: len(l.seen), EventIDs: l.allIDs(), LooksAgainAt: exportMs(l.due)}
+	k := Known{Since: exportMs(l.known), RememberedEvents: len(l.seen.list), EventIDs: l.allIDs(), LooksAgainAt: exportMs(l.due)}
 	for _, z := range l.profile.zones {
 		k.Timezones = append(k.Timezones, KnownFrom{exportNs(z.at), appendJSONString(nil, z.zone.name)})
 	}

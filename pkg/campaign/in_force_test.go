@@ -191,7 +191,7 @@ func TestE3ARaisedLatenessLetsNoDuplicateIn(t *testing.T) {
 	l.want("an event", l.event("1", "2026-03-01T00:00:00Z"), "c counted, reward of version 1")
 	l.at("2026-03-01T02:00:00Z")
 	l.want("another makes it forgotten", l.event("2", "2026-03-01T02:00:00Z"), "c counted, reward of version 1")
-	l.want("remembered", len(l.ledger.seen), 1)
+	l.want("remembered", len(l.ledger.seen.list), 1)
 	l.want("raised", l.publish(2, "lateness: 48h"), Reason(""))
 	l.want("the forgotten one again", l.event("1", "2026-03-01T00:00:00Z"), "c too_late")
 	l.want("one of before that is new", l.event("3", "2026-03-01T00:30:00Z"), "c too_late")
@@ -219,7 +219,7 @@ func TestE3ANewCampaignWithALargerLatenessLetsNoDuplicateIn(t *testing.T) {
 	l.want("one that is remembered", l.event("2", "2026-03-01T02:00:00Z"), "c duplicate, large duplicate")
 	l.want("one of before that was in time", l.event("3", "2026-03-01T01:00:00Z"), "c counted, large counted, reward of version 1, reward of version 1")
 	l.at("2026-03-01T02:30:00Z").event("4", "2026-03-01T02:30:00Z")
-	l.want("what is too late by the old lateness is forgotten", len(l.ledger.seen), 2)
+	l.want("what is too late by the old lateness is forgotten", len(l.ledger.seen.list), 2)
 }
 
 // A campaign's own lateness is raised below the largest: what it had settled stays settled.

@@ -214,5 +214,5 @@ func (e *Engine) forgetExcused(l *Ledger, clock int64) {
 
 // Empty says whether nothing is known of the user.
 func (l *Ledger) Empty() bool {
-	return l.known == 0 && len(l.seen) == 0 && len(l.profile.zones) == 0 && len(l.profile.attributes) == 0 && len(l.excused) == 0 && len(l.progress) == 0
+	return l.known == 0 && len(l.seen.list) == 0 && len(l.profile.zones) == 0 && len(l.profile.attributes) == 0 && len(l.excused) == 0 && len(l.progress) == 0
 }

@@ -425,7 +425,7 @@ func TestEverythingThatIsKnownCanBeExported(t *testing.T) {
 				}
 				known := engine.Export(again, replay.Clock())
 				text, err := json.Marshal(known)
-				if err != nil || known.RememberedEvents != len(l.seen) || len(known.Campaigns) != len(l.progress) {
+				if err != nil || known.RememberedEvents != len(l.seen.list) || len(known.Campaigns) != len(l.progress) {
 					rt.Fatalf("%s: %s, %v", user, text, err)
 				}
 				if !bytes.Equal(l.Append(nil), encoded) {

@@ -104,13 +104,13 @@ func year(tb testing.TB, set *Set, types ...string) (s yearSizes) {
 func (l *Ledger) parts(set *Set) string {
 	all := len(l.Append(nil))
 	without := *l
-	without.seen = nil
+	without.seen = seen{}
 	seen := all - len(without.Append(nil))
 	ids := 0
 	for _, id := range l.ids {
 		ids += len(id)
 	}
-	text := fmt.Sprintf("%d bytes: %d of %d sightings, %d of %d ids", all, seen, len(l.seen), ids, len(l.ids))
+	text := fmt.Sprintf("%d bytes: %d of %d sightings, %d of %d ids", all, seen, len(l.seen.list), ids, len(l.ids))
 	rest := all - seen - ids
 	for i := range l.progress {
 		p := &l.progress[i]
