@@ -648,6 +648,7 @@ func (e *Engine) guard(l *Ledger, ev *Event) *undo {
 		l.sizeBound += growth
 		return nil
 	}
+	l.seen.list = slices.Grow(l.seen.list, 1) // else the event moves all of them, and who takes it back moves them again
 	return &undo{rest: l.appendRest(nil), seen: l.seen}
 }
 
