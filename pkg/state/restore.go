@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -20,7 +21,10 @@ const (
 	// restores read only the changelog's last seconds.
 	smallRestoreBytes = 1 << 20
 
-	restoredChangeBytes = 32 // what a change costs in the buffer beside its own bytes
+	restoredChangeBytes = 40 // what a change costs in the buffer beside its own bytes
+
+	// maxDeletedNames bounds the names of deleted users that a restore keeps, some megabytes.
+	maxDeletedNames = 100_000
 )
 
 // Restore writes ledgers read from a changelog. Add in the order of the changelog, then Finish or Abandon. One
@@ -33,16 +37,18 @@ type Restore struct {
 	changes   []restoredChange
 	marked    bool // the position says that a restore has begun
 	files     int
-	deleted   bool // a user was
+	deleted   map[string]struct{} // users who were, at least once; nil where there are more than maxDeletedNames of them
+	many      bool                // there are
 	ended     bool
 }
 
 // restoredChange is a place in the arena: the user's bytes, then the ledger's.
 type restoredChange struct {
-	order        int32 // of its Add in the buffer
+	order        int32 // of its Add in the buffer, then of its name
 	start        int
 	user, ledger int32 // lengths; -1 for a tombstone
 	due          int64
+	prefix       uint64 // of the name, behind what all names in the buffer begin with: see settle
 }
 
 // Restore begins to restore partition p over what it holds, which is at a position. Before the first ledger is written, that position is
@@ -51,7 +57,7 @@ func (s *Store) Restore(p int32, from Position) (*Restore, error) {
 	if err := s.usable(p); err != nil {
 		return nil, err
 	}
-	return &Restore{store: s, partition: p, from: from}, nil
+	return &Restore{store: s, partition: p, from: from, deleted: map[string]struct{}{}}, nil
 }
 
 var errRestoreEnded = errors.New("the restore has ended")
@@ -76,7 +82,7 @@ func (r *Restore) Add(user string, ledger []byte, due int64) error {
 	c := restoredChange{order: int32(len(r.changes)), start: len(r.arena), user: int32(len(user)), ledger: int32(len(ledger)), due: due}
 	if ledger == nil {
 		c.ledger, c.due = -1, 0
-		r.deleted = r.deleted || !IsNoUser(user)
+		r.noteDeleted(user)
 	}
 	r.arena = append(append(r.arena, user...), ledger...)
 	r.changes = append(r.changes, c)
@@ -117,9 +123,20 @@ func (r *Restore) Finish(pos Position) (err error) {
 	return nil
 }
 
-// gone says of whom there is no ledger when what is left is written; nil where nobody was deleted. Which of the deleted were erased is not known.
+func (r *Restore) noteDeleted(user string) {
+	switch {
+	case r.many || IsNoUser(user):
+	case len(r.deleted) == maxDeletedNames:
+		r.deleted, r.many = nil, true
+	default:
+		r.deleted[user] = struct{}{}
+	}
+}
+
+// gone says of whom there is no ledger any more when what is left is written; nil where nobody was deleted. Which of the deleted were erased is not known.
+// Whoever has a timer is asked about: so the store is, who takes long to answer for millions, only where it must.
 func (r *Restore) gone(left []Change) func(user []byte) (bool, error) {
-	if !r.deleted {
+	if len(r.deleted) == 0 && !r.many {
 		return nil
 	}
 	has := map[string]bool{}
@@ -127,6 +144,9 @@ func (r *Restore) gone(left []Change) func(user []byte) (bool, error) {
 		has[left[i].User] = left[i].Ledger != nil
 	}
 	return func(user []byte) (bool, error) {
+		if _, deleted := r.deleted[string(user)]; !deleted && !r.many {
+			return false, nil
+		}
 		if has, changed := has[string(user)]; changed {
 			return !has, nil
 		}
@@ -158,15 +178,42 @@ func (r *Restore) ledger(c restoredChange) []byte {
 	return r.arena[from:to:to]
 }
 
-// settle sorts the buffer by name and keeps of each name only the newest change.
+// settle sorts the buffer by name and keeps of each name only the newest change. Most names differ in the eight bytes behind what all begin with, and
+// numbers are compared faster than texts that are somewhere in many megabytes.
 func (r *Restore) settle() {
+	same := r.commonPrefix()
+	for i := range r.changes {
+		var name [8]byte
+		copy(name[:], r.user(r.changes[i])[same:])
+		r.changes[i].prefix = binary.BigEndian.Uint64(name[:])
+	}
 	slices.SortFunc(r.changes, func(a, b restoredChange) int {
+		if a.prefix != b.prefix {
+			return cmp.Compare(a.prefix, b.prefix)
+		}
 		if by := bytes.Compare(r.user(a), r.user(b)); by != 0 {
 			return by
 		}
 		return int(b.order) - int(a.order)
 	})
-	r.changes = slices.CompactFunc(r.changes, func(a, b restoredChange) bool { return bytes.Equal(r.user(a), r.user(b)) })
+	r.changes = slices.CompactFunc(r.changes, func(a, b restoredChange) bool { return a.prefix == b.prefix && bytes.Equal(r.user(a), r.user(b)) })
+}
+
+// commonPrefix is the length of what all names in the buffer begin with.
+func (r *Restore) commonPrefix() int {
+	if len(r.changes) == 0 {
+		return 0
+	}
+	same := r.user(r.changes[0])
+	for _, c := range r.changes {
+		name := r.user(c)
+		n := 0
+		for n < len(same) && n < len(name) && same[n] == name[n] {
+			n++
+		}
+		same = same[:n]
+	}
+	return len(same)
 }
 
 // left returns what is in the buffer, by name.
@@ -260,10 +307,16 @@ func (r *Restore) writeValues(w *sstable.Writer, changes []restoredChange) (err 
 	return nil
 }
 
-// writeTimers sorts the users by their dues, and writes those that have one.
+// writeTimers sorts the users, who come by name, by their dues, and writes those that have one.
 func (r *Restore) writeTimers(w *sstable.Writer, users []restoredChange) error {
+	for i := range users {
+		users[i].order = int32(i) //nolint:gosec // as many as a buffer holds
+	}
 	slices.SortFunc(users, func(a, b restoredChange) int {
-		return cmp.Or(cmp.Compare(a.due, b.due), bytes.Compare(r.user(a), r.user(b)))
+		if by := cmp.Compare(a.due, b.due); by != 0 {
+			return by
+		}
+		return int(a.order) - int(b.order)
 	})
 	var key []byte
 	for _, c := range users {
