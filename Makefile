@@ -22,6 +22,7 @@ test: check race sim endtoend fuzz ## everything: formatting, vet, lint, tests w
 check: lint ## formatting, go vet, golangci-lint
 	@unformatted=$$(gofmt -l cmd deploy pkg internal); if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
 	go vet ./...
+	go vet -tags atleastonce ./internal/stream
 
 lint: $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 	$< run ./...

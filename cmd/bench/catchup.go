@@ -81,3 +81,15 @@ func ratio(one, other job, name string) func(context.Context, *rig) (values, err
 		return values{name: of["events per CPU-second"] / by["events per CPU-second"]}, nil
 	}
 }
+
+// lost is what part of the other's rate a job does not have.
+func lost(one, other job, name string) func(context.Context, *rig) (values, error) {
+	run := ratio(one, other, name)
+	return func(ctx context.Context, r *rig) (values, error) {
+		v, err := run(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		return values{name: 1 - v[name]}, nil
+	}
+}

@@ -19,6 +19,7 @@ type job struct {
 	partitions    int     // default 6
 	memory        string  // --memory; default the processor's own
 	pairs         int     // instead of the ten campaigns: so many pairs, each of an event type of its own
+	processor     string  // the program; default the one that users have
 }
 
 func (j job) memoryFlag() []string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,13 +45,22 @@ func build(ctx context.Context, source, dir string, names ...string) error {
 	for _, name := range names {
 		args = append(args, "github.com/stampede-rewards/stampede/cmd/"+name)
 	}
-	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // our own words
-	cmd.Dir, cmd.Stderr = source, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build %s: %w", strings.Join(names, ", "), err)
+	commands := [][]string{args}
+	if slices.Contains(names, "processor") {
+		commands = append(commands, []string{"build", "-tags", "atleastonce", "-o", filepath.Join(dir, atLeastOnce), "github.com/stampede-rewards/stampede/cmd/processor"})
+	}
+	for _, args := range commands {
+		cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // our own words
+		cmd.Dir, cmd.Stderr = source, os.Stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("build %s: %w", strings.Join(names, ", "), err)
+		}
 	}
 	return nil
 }
+
+// atLeastOnce is the processor without a journal and without transactions.
+const atLeastOnce = "processor-atleastonce"
 
 // rig is what a row works with.
 type rig struct {
@@ -216,7 +226,7 @@ type process struct {
 // start starts a processor on a store.
 func (s *site) start(ctx context.Context, store string, more ...string) (*process, error) {
 	args := slices.Concat([]string{"run", "--state", filepath.Join(s.dir, store), "--group", s.group(), "--listen", "127.0.0.1:0"}, s.topicFlags(), more)
-	p, err := s.launch(ctx, "processor", nil, args...)
+	p, err := s.launch(ctx, cmp.Or(s.job.processor, "processor"), nil, args...)
 	if err != nil {
 		return nil, err
 	}

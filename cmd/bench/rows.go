@@ -71,6 +71,13 @@ var rows = []row{
 			job{users: 200_000, events: 4_000_000, memory: "2GiB"}, "rate with 256 partitions / with 6"),
 	},
 	{
+		name: "exactly-once", what: "a backlog worked through exactly once, against at least once: without journal and transactions",
+		figures: []figure{{name: "rate that exactly once costs", less: true, floor: 0.2, goal: 0.1}},
+		run: lost(
+			job{users: 200_000, events: 4_000_000, memory: "2GiB"},
+			job{users: 200_000, events: 4_000_000, memory: "2GiB", processor: atLeastOnce}, "rate that exactly once costs"),
+	},
+	{
 		name: "steady-20k", what: "20,000 events a second of 200,000 users, commits every 50 ms, --memory 1GiB",
 		figures: []figure{
 			{name: "CPU", unit: " cores", less: true, floor: 0.3, goal: 0.15},

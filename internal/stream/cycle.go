@@ -190,6 +190,9 @@ func (s *session) prepare(transaction state.TransactionID, touched []*partition)
 	if err := tasks.Wait(); err != nil {
 		return err
 	}
+	if !exactlyOnce {
+		return nil
+	}
 	if err := s.cfg.Store.Prepare(entries); err != nil {
 		return fmt.Errorf("prepare %s: %w", transaction, err)
 	}

@@ -116,6 +116,9 @@ func (s *session) onAssigned(ctx context.Context, client *kgo.Client, assigned m
 
 // takeFlagDown ends an empty transaction: see above.
 func (s *session) takeFlagDown(ctx context.Context) error {
+	if !exactlyOnce {
+		return nil
+	}
 	if err := s.client.Begin(); err != nil {
 		return fmt.Errorf("after a rebalance: begin: %w", err)
 	}

@@ -44,7 +44,7 @@ type session struct {
 	*Worker
 	topics      kafka.TopicsState
 	records     records
-	client      *kgo.GroupTransactSession
+	client      *transactor
 	opener      *opener
 	ticker      *ticker
 	incarnation uint64
@@ -113,15 +113,12 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 		kgo.OnPartitionsLost(s.onLost),
 		kgo.OnPartitionsCallbackBlocked(s.onBlocked),
 
-		kgo.TransactionalID(w.transactional()),
-		kgo.TransactionTimeout(transactionTimeout),
-		kgo.ConcurrentTransactionsBackoff(concurrentTransactionsWait),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.MaxBufferedRecords(producedRecords(w.cfg.CycleRecords)),
 		topics.BatchBytes(),
 		kgo.WithHooks(w.cfg.ClientMetrics.Hook()),
 	)
-	client, err := kgo.NewGroupTransactSession(options...)
+	client, err := newTransactor(w.transactional(), options...)
 	if err != nil {
 		s.end()
 		return nil, fatal{fmt.Errorf("kafka client: %w", err)}

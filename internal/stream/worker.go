@@ -140,6 +140,9 @@ func (f fatal) Unwrap() error { return f.error }
 // Run works until ctx ends, and then ends in order: the running cycle is committed, the store is brought up to date and the
 // group is left. The error is of the kind that needs somebody: a broken store, a wrong topic. Whatever a new client can mend, Run mends.
 func (w *Worker) Run(ctx context.Context) error {
+	if !exactlyOnce {
+		w.cfg.Log.Warn("this processor was built to be measured: it gives rewards at least once")
+	}
 	var besides sync.WaitGroup
 	defer besides.Wait()
 	working, stop := context.WithCancel(ctx)
