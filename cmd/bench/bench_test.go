@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Every row that needs no real Kafka runs with a hundredth of its users and events, and gives all of its figures. What they are is of no interest here.
@@ -44,7 +46,7 @@ func TestTheJobIsAsItSays(t *testing.T) {
 	g := job{users: 1000, events: n}.generator(1)
 	kinds, bytes := map[string]int{}, 0
 	for range n {
-		r := g.event(time.Now(), "")
+		r := g.event(time.Now(), uuid.Nil)
 		bytes += len(r.Value)
 		_, rest, _ := strings.Cut(string(r.Value), `"type":"`)
 		kind, _, _ := strings.Cut(rest, `"`)

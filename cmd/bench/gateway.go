@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/google/uuid"
 )
 
 // clients is how many clients send to a gateway at the same time, each a request after the other.
@@ -77,7 +78,7 @@ func (l gatewayLoad) bodies(j job) []body {
 	for i := range all {
 		events := make([][]byte, l.batch)
 		for k := range events {
-			events[k] = g.event(time.Now(), "").Value
+			events[k] = g.event(time.Now(), uuid.Nil).Value
 		}
 		all[i] = body{"application/cloudevents+json", events[0]}
 		if l.batch > 1 {

@@ -2,16 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// job is users with their events, and campaigns for them. Events are CloudEvents of 250 to 300 bytes, of ten types: one in a hundred is a birth, which
+// job is users with their events, and campaigns for them. Events are CloudEvents of 250 to 300 bytes with UUIDs for ids, of ten types: one in a hundred is a birth, which
 // is a reward; 79 in a hundred are of seven types that campaigns count, and the others concern nobody.
 type job struct {
 	users, events int
@@ -86,7 +88,6 @@ type generator struct {
 	job  job
 	r    *rand.Rand
 	zipf *rand.Zipf
-	n    int
 }
 
 func (j job) generator(seed uint64) *generator {
@@ -109,8 +110,8 @@ func (g *generator) user() string {
 	return fmt.Sprintf("user-%08d", n)
 }
 
-// event draws the next event, which happens at a moment. A birth can be asked for: it gives a reward.
-func (g *generator) event(at time.Time, id string) *kgo.Record {
+// event draws the next event, which happens at a moment. The id is drawn, too, where none is given.
+func (g *generator) event(at time.Time, id uuid.UUID) *kgo.Record {
 	kind := ""
 	switch n := g.r.IntN(100); {
 	case g.job.pairs > 0:
@@ -122,17 +123,23 @@ func (g *generator) event(at time.Time, id string) *kgo.Record {
 	default:
 		kind = otherTypes[g.r.IntN(len(otherTypes))]
 	}
-	if id == "" {
-		id = fmt.Sprintf("%016x-%08x", g.r.Uint64(), g.n)
+	if id == uuid.Nil {
+		id = idOf(g.r.Uint64(), g.r.Uint64())
 	}
-	g.n++
 	user := g.user()
 	value := make([]byte, 0, 320)
-	value = fmt.Appendf(value, `{"specversion":"1.0","id":"%s","source":"/app/mobile/ios","type":"%s","subject":"%s","time":"`, id, kind, user)
+	value = fmt.Appendf(value, `{"specversion":"1.0","id":"%s","source":"/app","type":"%s","subject":"%s","time":"`, id, kind, user)
 	value = at.UTC().AppendFormat(value, time.RFC3339Nano)
 	value = fmt.Appendf(value, `","datacontenttype":"application/json","data":{"metric":"%s","value":%d,"place":"place-%03d","device":"phone","confirmed":true}}`,
 		metrics[g.r.IntN(len(metrics))], g.r.IntN(200), g.r.IntN(1000))
 	return &kgo.Record{Key: []byte(user), Value: value, Timestamp: at}
+}
+
+// idOf is an id that says two numbers.
+func idOf(first, second uint64) (id uuid.UUID) {
+	binary.BigEndian.PutUint64(id[:8], first)
+	binary.BigEndian.PutUint64(id[8:], second)
+	return id
 }
 
 // produce writes the job's events to a topic as fast as the broker takes them. They happen over the days to come, and so do their records: the campaigns
@@ -144,7 +151,7 @@ func (j job) produce(ctx context.Context, cl *kgo.Client, topic string) error {
 	begun := time.Now()
 	step := backlogDays * 24 * time.Hour / time.Duration(j.events)
 	for k := range j.events {
-		r := g.event(begun.Add(time.Duration(k)*step), "")
+		r := g.event(begun.Add(time.Duration(k)*step), uuid.Nil)
 		r.Topic = topic
 		cl.Produce(ctx, r, func(_ *kgo.Record, err error) {
 			if err != nil {

@@ -2,15 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
@@ -91,8 +91,8 @@ func send(ctx context.Context, s *site) error {
 			if due.After(time.Now()) {
 				break
 			}
-			r := g.event(due, strconv.FormatInt(due.UnixNano(), 10)+"-"+strconv.Itoa(k))
-			r.Topic, r.Timestamp = s.prefix+"events", time.Time{} // as any producer does
+			r := g.event(due, idOf(uint64(due.UnixNano()), uint64(k))) //nolint:gosec // neither is negative
+			r.Topic, r.Timestamp = s.prefix+"events", time.Time{}      // as any producer does
 			s.client.Produce(producing, r, func(_ *kgo.Record, err error) {
 				if err != nil {
 					fail(err)
@@ -153,10 +153,10 @@ func (m *measuring) see(r *kgo.Record, now time.Time) {
 	if !m.on || reward.Data.Campaign != "birth" {
 		return
 	}
-	due, _, _ := strings.Cut(reward.Data.Evidence[0], "-")
-	ns, err := strconv.ParseInt(due, 10, 64)
+	id, err := uuid.Parse(reward.Data.Evidence[0])
 	if err == nil {
-		err = m.latencies.RecordValue(now.Sub(time.Unix(0, ns)).Microseconds())
+		due := time.Unix(0, int64(binary.BigEndian.Uint64(id[:8]))) //nolint:gosec // it was one
+		err = m.latencies.RecordValue(now.Sub(due).Microseconds())
 	}
 	if err != nil {
 		m.failed = fmt.Errorf("reward of event %s: %w", reward.Data.Evidence[0], err)
