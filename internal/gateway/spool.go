@@ -47,6 +47,8 @@ type Spool struct {
 	segment int64 // bytes from which on a new file is begun
 	log     *slog.Logger
 	unlock  func() error
+	create  func(path string) (segmentFile, error)
+	syncDir func(dir string) error
 	queue   chan waiting
 	ending  chan struct{}
 	done    chan struct{}
@@ -58,7 +60,19 @@ type Spool struct {
 	grown     chan struct{} // closed when there are more records
 	broken    error         // why the newest write failed; nil when one has succeeded since
 
-	file *os.File // of the last segment; the writer's alone
+	file segmentFile // of the last segment; the writer's alone
+}
+
+// segmentFile is a file that records are written to: an [os.File], and in tests one on a disk whose power fails.
+type segmentFile interface {
+	io.WriterAt
+	io.Closer
+	Sync() error
+	Truncate(size int64) error
+}
+
+func createSegment(path string) (segmentFile, error) {
+	return os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o600)
 }
 
 // segment is a file of the spool.
@@ -82,7 +96,7 @@ func OpenSpool(dir string, most int64, log *slog.Logger) (*Spool, error) {
 		most = DefaultSpoolBytes
 	}
 	s := &Spool{
-		dir: dir, most: most, segment: min(segmentBytes, max(most/8, 1)), log: log,
+		dir: dir, most: most, segment: min(segmentBytes, max(most/8, 1)), log: log, create: createSegment, syncDir: disk.SyncDir,
 		queue: make(chan waiting, spoolQueue), ending: make(chan struct{}), done: make(chan struct{}), grown: make(chan struct{}),
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -123,7 +137,7 @@ func (s *Spool) recover() error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("spool: %w", err)
 	}
-	if err == nil {
+	if len(text) > 0 { // a power cut can leave it empty
 		if s.forwarded, err = strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err != nil {
 			return fmt.Errorf("spool: %s has no number: delete it, and what the spool has is sent again, under the same ids", filepath.Join(s.dir, forwardedName))
 		}
@@ -310,11 +324,11 @@ func (s *Spool) room() error {
 		}
 		s.file = nil
 	}
-	file, err := os.OpenFile(s.path(next), os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o600)
+	file, err := s.create(s.path(next))
 	if err != nil {
 		return err
 	}
-	if err := disk.SyncDir(s.dir); err != nil {
+	if err := s.syncDir(s.dir); err != nil {
 		return errors.Join(err, file.Close())
 	}
 	s.file = file

@@ -321,6 +321,106 @@ func TestADiskThatRefuses(t *testing.T) {
 	}
 }
 
+// unsure is a disk that has for sure what was synced, and of the rest what it likes.
+type unsure struct {
+	made []*unsureFile // in directories that were synced or not
+}
+
+type unsureFile struct {
+	segmentFile
+	path            string
+	named           bool // the directory was synced since
+	written, synced int64
+}
+
+func (d *unsure) create(path string) (segmentFile, error) {
+	f, err := createSegment(path)
+	d.made = append(d.made, &unsureFile{segmentFile: f, path: path})
+	return d.made[len(d.made)-1], err
+}
+
+func (d *unsure) syncDir(string) error {
+	for _, f := range d.made {
+		f.named = true
+	}
+	return nil
+}
+
+func (f *unsureFile) WriteAt(b []byte, at int64) (int, error) {
+	f.written = max(f.written, at+int64(len(b)))
+	return f.segmentFile.WriteAt(b, at)
+}
+
+func (f *unsureFile) Sync() error {
+	f.synced = f.written
+	return nil
+}
+
+// cut is what a power cut leaves of a directory, in another one.
+func (d *unsure) cut(t *rapid.T, to string) {
+	for _, f := range d.made {
+		has, err := os.ReadFile(f.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !f.named {
+			continue
+		}
+		left := rapid.Int64Range(f.synced, int64(len(has))).Draw(t, "left of "+filepath.Base(f.path))
+		if err := os.WriteFile(filepath.Join(to, filepath.Base(f.path)), has[:left], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(to, forwardedName), nil, 0o600); err != nil { // it was renamed, and its content is gone
+		t.Fatal(err)
+	}
+}
+
+// What the gateway has answered 202 for is on the disk: a power cut leaves it.
+func TestAPowerCutLosesNothingThatWasAccepted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp("", "spool-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		before, after := filepath.Join(dir, "before"), filepath.Join(dir, "after")
+		if err := os.Mkdir(after, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s := openSpool(t, before, rapid.SampledFrom([]int64{400, 4000, 1 << 20}).Draw(t, "most"))
+		disk := &unsure{}
+		s.create, s.syncDir = disk.create, disk.syncDir
+		var want []string
+		n := 0
+		for range rapid.IntRange(1, 20).Draw(t, "requests") {
+			events := make([]Event, rapid.IntRange(1, 4).Draw(t, "events"))
+			for i := range events {
+				events[i] = numbered(n)
+				n++
+			}
+			for i, err := range s.Take(context.Background(), events) {
+				if err == nil {
+					want = append(want, string(events[i].Value))
+				}
+			}
+		}
+		disk.cut(t, after)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = openSpool(t, after, 0)
+		k := &topic{}
+		forwardAll(t, s, k)
+		if diff := cmp.Diff(want, k.has()); diff != "" {
+			t.Fatal(diff)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func BenchmarkSpool(b *testing.B) {
 	s := openSpool(b, b.TempDir(), 1<<40)
 	e := Event{User: "user-1", Value: []byte(strings.Repeat("x", 280))}
