@@ -317,38 +317,37 @@ const (
 )
 
 func packUUID(id string) (packed [packedUUIDBytes]byte, ok bool) {
-	if len(id) != uuidLength {
+	if len(id) != uuidLength || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' {
 		return packed, false
 	}
-	n := 0
-	for i := 0; i < len(id); {
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			if id[i] != '-' {
-				return packed, false
-			}
-			i++
-			continue
+	n, wrong := 0, byte(0)
+	for _, part := range [...]string{id[:8], id[9:13], id[14:18], id[19:23], id[24:]} {
+		for i := 0; i < len(part); i += 2 {
+			high, low := hexValues[part[i]], hexValues[part[i+1]]
+			packed[n] = high<<4 | low
+			wrong |= high | low
+			n++
 		}
-		high, low := hexDigit(id[i]), hexDigit(id[i+1])
-		if high > 15 || low > 15 {
-			return packed, false
-		}
-		packed[n] = high<<4 | low
-		n, i = n+1, i+2
 	}
-	return packed, true
+	return packed, wrong < notHex
 }
 
-// hexDigit returns a small hexadecimal digit's value, or 255.
-func hexDigit(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
+// hexValues are small hexadecimal digits' values, and notHex for all other bytes.
+var hexValues = func() (values [256]byte) {
+	for c := range values {
+		switch {
+		case c >= '0' && c <= '9':
+			values[c] = byte(c - '0')
+		case c >= 'a' && c <= 'f':
+			values[c] = byte(c - 'a' + 10)
+		default:
+			values[c] = notHex
+		}
 	}
-	return 255
-}
+	return values
+}()
+
+const notHex = 0x80
 
 func formatUUID(b []byte) string {
 	var dst [uuidLength]byte

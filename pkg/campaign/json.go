@@ -309,8 +309,8 @@ func (d *document) hex(at int) (rune, bool) {
 		if c >= 'A' && c <= 'F' {
 			c |= 0x20
 		}
-		v := hexDigit(c)
-		if v > 15 {
+		v := hexValues[c]
+		if v >= notHex {
 			return 0, false
 		}
 		r = r<<4 | rune(v)
