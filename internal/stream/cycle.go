@@ -217,7 +217,8 @@ func (s *session) transact(ctx context.Context, transaction state.TransactionID,
 	var failed atomic.Pointer[error] // a record's, the first
 	promise := func(_ *kgo.Record, err error) {
 		if err != nil {
-			failed.CompareAndSwap(nil, &err)
+			first := err // not err itself, which would be allocated for each record
+			failed.CompareAndSwap(nil, &first)
 		}
 	}
 	produce := func(r *kgo.Record) { s.client.Produce(producing, r, promise) }

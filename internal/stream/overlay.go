@@ -31,6 +31,7 @@ type entry struct {
 	due     int64            // of encoded; 0 for never
 	stored  int64            // under which the store has a timer, 0 for none
 	noted   int64            // under which the partition has a timer in memory, 0 for none: only what is changed or dirty has one
+	place   int              // among those timers
 	ahead   bool             // the ledger has changed since it was decoded
 	changed bool             // in this cycle
 	dirty   bool             // since the last checkpoint
@@ -49,7 +50,7 @@ const (
 )
 
 // entryOverhead is what an overlay's entry takes beside its bytes: the struct, the map's slot, what the allocator rounds up.
-const entryOverhead = 192
+const entryOverhead = 200
 
 func (e *entry) bytes() int64 { return int64(entryOverhead + len(e.user) + cap(e.encoded)) }
 
@@ -150,7 +151,7 @@ func (o *overlay) changes() []state.Change {
 // checkpointed notes that the store has all changes.
 func (o *overlay) checkpointed() {
 	for _, e := range o.dirty {
-		e.dirty, e.erased, e.stored, e.noted = false, false, e.due, 0
+		e.dirty, e.erased, e.stored = false, false, e.due
 		if e.encoded == nil {
 			o.drop(e)
 		}

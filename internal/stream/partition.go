@@ -30,9 +30,9 @@ type partition struct {
 	overlay      overlay
 	untold       map[string][]byte // what the log has told of campaigns and erased users since the last checkpoint, by name
 	untoldBytes  int64
-	timers       campaign.Timers // of the users of whom the store does not have what is known
-	stored       storedTimers    // of all others
-	maxFired     int             // in a cycle
+	timers       timers       // of the users of whom the store does not have what is known
+	stored       storedTimers // of all others
+	maxFired     int          // in a cycle
 	checkpointAt time.Time
 	checkpointed point     // of the last checkpoint
 	heard        time.Time // when the last record came, or the last tick was asked for
@@ -176,8 +176,7 @@ func (p *partition) took(e *entry, result *campaign.Result, r *kgo.Record) {
 	}
 	e.ahead = true
 	if due := e.ledger.Due(); due != e.noted {
-		p.timers.Set(e.user, due)
-		e.noted = due
+		p.timers.set(e, due)
 	}
 	if !e.changed {
 		e.changed = true
@@ -312,9 +311,9 @@ func (p *partition) checkpoint() error {
 	if err := p.store.Checkpoint(p.number, p.position, changes); err != nil {
 		return fmt.Errorf("checkpoint events/%d: %w", p.number, err)
 	}
+	p.timers.clear()
 	p.overlay.checkpointed()
 	clear(p.untold)
-	p.timers.Clear()
 	p.stored = storedTimers{}
 	p.untoldBytes, p.checkpointed = 0, pointOf(p.position)
 	p.tally.budgets = true // the clock may have reached another period
