@@ -85,6 +85,8 @@ func FuzzPrepared(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value []byte) {
 		if e, err := decodePrepared(resealed(value)); err == nil && !bytes.Equal(encodePrepared(nil, &e), resealed(value)) {
 			t.Errorf("%x becomes %+v becomes %x", value, e, encodePrepared(nil, &e))
+		} else if err == nil && preparedBytes(&e) != len(resealed(value)) {
+			t.Errorf("%+v has %d bytes, and is said to have %d", e, len(resealed(value)), preparedBytes(&e))
 		}
 	})
 }

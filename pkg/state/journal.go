@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -34,12 +35,7 @@ type Prepared struct {
 	Changes     []Change
 }
 
-const (
-	journalVersion = 1
-
-	// maxKeptBuffer bounds the encoding buffer kept from one Prepare to the next.
-	maxKeptBuffer = 4 << 20
-)
+const journalVersion = 1
 
 // journal is what the store keeps in memory of a partition's journal: the entries [first, next) exist.
 type journal struct {
@@ -56,14 +52,14 @@ func (s *Store) Prepare(entries []Prepared) (err error) {
 	if len(entries) == 0 {
 		return nil
 	}
-	batch := s.db.NewBatch()
+	// A cycle's ledgers are many megabytes: the batch has the room for them at once, and they are encoded where they stay.
+	sizes, total := make([]int, len(entries)), 0
+	for i := range entries {
+		sizes[i] = preparedBytes(&entries[i])
+		total += changeOverhead + sizes[i]
+	}
+	batch := s.db.NewBatchWithSize(total)
 	defer func() { err = errors.Join(err, s.release(batch)) }()
-	scratch := s.buffers.Get().(*[]byte)
-	defer func() {
-		if cap(*scratch) <= maxKeptBuffer {
-			s.buffers.Put(scratch)
-		}
-	}()
 	var written int64
 	for i := range entries {
 		e := &entries[i]
@@ -76,14 +72,20 @@ func (s *Store) Prepare(entries []Prepared) (err error) {
 			s.forgetAll(entries[:i])
 			return fmt.Errorf("prepare transaction %s: %w", e.Transaction, err)
 		}
-		*scratch = encodePrepared((*scratch)[:0], e)
-		if err := batch.Set(journalKey(e.Partition, j.next), *scratch, nil); err != nil {
+		key := journalKey(e.Partition, j.next)
+		op := batch.SetDeferred(len(key), sizes[i])
+		copy(op.Key, key)
+		encoded := encodePrepared(op.Value[:0:sizes[i]], e)
+		if err = op.Finish(); err == nil && len(encoded) != sizes[i] {
+			err = fmt.Errorf("BUG: it has %d bytes, and room for %d", len(encoded), sizes[i])
+		}
+		if err != nil {
 			s.forgetAll(entries[:i+1])
 			return fmt.Errorf("prepare transaction %s: %w", e.Transaction, err)
 		}
 		j.next++
-		j.bytes += int64(len(*scratch))
-		written += int64(len(*scratch))
+		j.bytes += int64(sizes[i])
+		written += int64(sizes[i])
 	}
 	if err := s.commit(batch, pebble.Sync); err != nil {
 		s.forgetAll(entries)
@@ -225,14 +227,9 @@ func (s *Store) forget(p int32) {
 // replays it works that out again.
 func encodePrepared(dst []byte, e *Prepared) []byte {
 	from := len(dst)
-	dst = append(dst, journalVersion)
-	dst = binary.AppendUvarint(dst, uint64(len(e.Transaction.Worker)))
-	dst = append(dst, e.Transaction.Worker...)
-	dst = binary.AppendUvarint(dst, e.Transaction.Incarnation)
-	dst = binary.AppendUvarint(dst, e.Transaction.Sequence)
-	dst = appendPosition(dst, e.Position)
-	dst = binary.AppendUvarint(dst, uint64(len(e.Changes)))
-	for _, c := range e.Changes {
+	dst = appendPreparedHead(dst, e)
+	for i := range e.Changes {
+		c := &e.Changes[i]
 		dst = binary.AppendUvarint(dst, uint64(len(c.User)))
 		dst = append(dst, c.User...)
 		if c.Ledger == nil {
@@ -244,6 +241,33 @@ func encodePrepared(dst []byte, e *Prepared) []byte {
 	}
 	return seal(dst, from)
 }
+
+// appendPreparedHead writes what stands before an entry's changes.
+func appendPreparedHead(dst []byte, e *Prepared) []byte {
+	dst = append(dst, journalVersion)
+	dst = binary.AppendUvarint(dst, uint64(len(e.Transaction.Worker)))
+	dst = append(dst, e.Transaction.Worker...)
+	dst = binary.AppendUvarint(dst, e.Transaction.Incarnation)
+	dst = binary.AppendUvarint(dst, e.Transaction.Sequence)
+	dst = appendPosition(dst, e.Position)
+	return binary.AppendUvarint(dst, uint64(len(e.Changes)))
+}
+
+// preparedBytes is how many bytes encodePrepared writes.
+func preparedBytes(e *Prepared) int {
+	n := len(appendPreparedHead(nil, e)) + crcBytes
+	for i := range e.Changes {
+		c := &e.Changes[i]
+		n += uvarintBytes(len(c.User)) + len(c.User) + 1
+		if c.Ledger != nil {
+			n += uvarintBytes(len(c.Ledger)+1) + len(c.Ledger) - 1
+		}
+	}
+	return n
+}
+
+// uvarintBytes is what a length takes: seven bits a byte.
+func uvarintBytes(n int) int { return (bits.Len(uint(n|1)) + 6) / 7 } //nolint:gosec // a length is not negative
 
 // minChangeBytes is the least a change takes: an empty user and no ledger. It bounds what a damaged count can make the
 // decoder allocate.

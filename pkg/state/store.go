@@ -94,7 +94,7 @@ type Store struct {
 	journals map[int32]*journal
 	timers   map[int32]int64 // no timer of the partition is due before; 0, or absent, where that is not known yet
 
-	keys, buffers sync.Pool // of *[]byte
+	keys sync.Pool // of *[]byte
 }
 
 // Open opens the store in a directory, or makes one there. The error is [ErrInUse] if it is open already, and
@@ -130,7 +130,6 @@ func open(cfg Config) (*Store, error) {
 		cfg.FS = s.relaxed
 	}
 	s.keys.New = func() any { return new([]byte) }
-	s.buffers.New = func() any { return new([]byte) }
 	s.options = s.pebbleOptions(cfg)
 	if err := s.openPebble(); err != nil {
 		return nil, errors.Join(err, lock.Close())
