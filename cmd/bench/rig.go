@@ -41,17 +41,19 @@ func build(ctx context.Context, source, dir string, names ...string) error {
 	if len(names) == 0 {
 		names = []string{"processor", "producer", "bench"}
 	}
-	args := []string{"build", "-buildvcs=auto", "-o", dir + string(filepath.Separator)}
+	release := []string{"build", "-trimpath", "-buildvcs=auto", "-ldflags=-s -w"} // as deploy/package has it
+	args := slices.Concat(release, []string{"-o", dir + string(filepath.Separator)})
 	for _, name := range names {
 		args = append(args, "github.com/stampede-rewards/stampede/cmd/"+name)
 	}
 	commands := [][]string{args}
 	if slices.Contains(names, "processor") {
-		commands = append(commands, []string{"build", "-tags", "atleastonce", "-o", filepath.Join(dir, atLeastOnce), "github.com/stampede-rewards/stampede/cmd/processor"})
+		commands = append(commands, slices.Concat(release, []string{"-tags", "atleastonce", "-o", filepath.Join(dir, atLeastOnce), "github.com/stampede-rewards/stampede/cmd/processor"}))
 	}
 	for _, args := range commands {
 		cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // our own words
 		cmd.Dir, cmd.Stderr = source, os.Stderr
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("build %s: %w", strings.Join(names, ", "), err)
 		}

@@ -14,8 +14,8 @@ const (
 	memtables   = 2
 	maxMemtable = 256 << 20
 
-	// programBytes is what a process takes beside Go's heap and Pebble's cache: its own text, and the heap's holes.
-	programBytes = 24 << 20
+	// programBytes is what a process takes beside what Go and C allocate: its own text, which is read from the program's file.
+	programBytes = 40 << 20
 	// minHeapBytes is what a process needs beside the store, however little memory it is given.
 	minHeapBytes = 128 << 20
 )
@@ -30,8 +30,8 @@ func (s *Store) OverlayBytes() int64 { return share(s.memory, overlayShares) }
 
 // HeapBytes is what Go's heap may grow to (see runtime/debug.SetMemoryLimit) in a process that is to take no more than so many bytes with its store.
 func HeapBytes(memory int64) int64 {
-	if cacheOffHeap {
-		memory -= share(memory, cacheShares)
+	if cacheOffHeap { // malloc keeps half as much again as it has given
+		memory -= share(memory, cacheShares) * 3 / 2
 	}
 	return max(memory-programBytes, minHeapBytes)
 }
