@@ -74,11 +74,13 @@ func (w *Worker) count(ctx context.Context, n int32) (map[string]stages, error) 
 	for _, c := range set.Campaigns() {
 		counts[c.ID] = stages{} // nobody is a number, too
 	}
+	var ledgers campaign.Ledgers
 	return counts, w.cfg.Store.Each(n, func(user string, encoded []byte) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		ledger, err := campaign.Decode(encoded)
+		ledgers.Reset() // one at a time
+		ledger, err := ledgers.Decode(encoded)
 		if err != nil {
 			return fmt.Errorf("the ledger of %q: %w", user, err)
 		}

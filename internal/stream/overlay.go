@@ -50,7 +50,7 @@ const (
 )
 
 // entryOverhead is what an overlay's entry takes beside its bytes: the struct, the map's slot, what the allocator rounds up.
-const entryOverhead = 200
+const entryOverhead = 224
 
 func (e *entry) bytes() int64 { return int64(entryOverhead + len(e.user) + cap(e.encoded)) }
 
