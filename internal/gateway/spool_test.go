@@ -379,7 +379,7 @@ func (d *unsure) cut(t *rapid.T, to string) {
 // What the gateway has answered 202 for is on the disk: a power cut leaves it.
 func TestAPowerCutLosesNothingThatWasAccepted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp("", "spool-")
+		dir, err := os.MkdirTemp("", "spool-") //nolint:usetesting // one for each try
 		if err != nil {
 			t.Fatal(err)
 		}
