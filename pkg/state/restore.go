@@ -38,7 +38,6 @@ type Restore struct {
 	marked    bool // the position says that a restore has begun
 	files     int
 	deleted   map[string]struct{} // users who were, at least once; nil where there are more than maxDeletedNames of them
-	many      bool                // there are
 	ended     bool
 }
 
@@ -125,9 +124,9 @@ func (r *Restore) Finish(pos Position) (err error) {
 
 func (r *Restore) noteDeleted(user string) {
 	switch {
-	case r.many || IsNoUser(user):
+	case r.deleted == nil || IsNoUser(user):
 	case len(r.deleted) == maxDeletedNames:
-		r.deleted, r.many = nil, true
+		r.deleted = nil
 	default:
 		r.deleted[user] = struct{}{}
 	}
@@ -136,7 +135,8 @@ func (r *Restore) noteDeleted(user string) {
 // gone says of whom there is no ledger any more when what is left is written; nil where nobody was deleted. Which of the deleted were erased is not known.
 // Whoever has a timer is asked about: so the store is, who takes long to answer for millions, only where it must.
 func (r *Restore) gone(left []Change) func(user []byte) (bool, error) {
-	if len(r.deleted) == 0 && !r.many {
+	many := r.deleted == nil
+	if len(r.deleted) == 0 && !many {
 		return nil
 	}
 	has := map[string]bool{}
@@ -144,7 +144,7 @@ func (r *Restore) gone(left []Change) func(user []byte) (bool, error) {
 		has[left[i].User] = left[i].Ledger != nil
 	}
 	return func(user []byte) (bool, error) {
-		if _, deleted := r.deleted[string(user)]; !deleted && !r.many {
+		if _, deleted := r.deleted[string(user)]; !deleted && !many {
 			return false, nil
 		}
 		if has, changed := has[string(user)]; changed {
