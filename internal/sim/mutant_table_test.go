@@ -35,7 +35,7 @@ var mutants = []mutant{
 		for _, p := range touched {
 			p.next, p.changed, p.outputs, p.told, p.fired, p.held = p.position, nil, nil, nil, 0, false
 			p.overlay, p.toldAt, p.prepared = newOverlay(), map[string]int{}, nil
-			p.timers = nil
+			p.timers.Clear()
 			p.stored = storedTimers{}
 		}
 		return nil

@@ -16,14 +16,14 @@ func (o *overlay) check() {
 			dirtySum++
 		}
 		switch {
-		case e.user != user:
-			panic(fmt.Sprintf("BUG: %q stands for %q in the overlay", user, e.user))
+		case e.timer.User != user:
+			panic(fmt.Sprintf("BUG: %q stands for %q in the overlay", user, e.timer.User))
 		case e.ledger != nil || e.ahead || e.changed:
 			panic(fmt.Sprintf("BUG: the ledger of %q is in use between cycles", user))
-		case !e.dirty && (e.noted != 0 || e.stored != e.due):
-			panic(fmt.Sprintf("BUG: the store has %q, whose timer is at %d, in memory at %d and in the store at %d", user, e.due, e.noted, e.stored))
-		case e.dirty && e.noted != e.due:
-			panic(fmt.Sprintf("BUG: %q is due at %d, the timer is at %d", user, e.due, e.noted))
+		case !e.dirty && (e.timer.Due() != 0 || e.stored != e.due):
+			panic(fmt.Sprintf("BUG: the store has %q, whose timer is at %d, in memory at %d and in the store at %d", user, e.due, e.timer.Due(), e.stored))
+		case e.dirty && e.timer.Due() != e.due:
+			panic(fmt.Sprintf("BUG: %q is due at %d, the timer is at %d", user, e.due, e.timer.Due()))
 		}
 		if e.encoded == nil {
 			continue

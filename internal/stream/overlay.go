@@ -25,13 +25,11 @@ type overlay struct {
 
 // entry is one user's ledger in the overlay.
 type entry struct {
-	user    string
+	timer   campaign.Timer   // the user's, in memory: only what is changed or dirty has an instant
 	ledger  *campaign.Ledger // nil where it is not decoded
 	encoded []byte           // nil where nothing is known of the user. It is never written to
 	due     int64            // of encoded; 0 for never
 	stored  int64            // under which the store has a timer, 0 for none
-	noted   int64            // under which the partition has a timer in memory, 0 for none: only what is changed or dirty has one
-	place   int              // among those timers
 	ahead   bool             // the ledger has changed since it was decoded
 	changed bool             // in this cycle
 	dirty   bool             // since the last checkpoint
@@ -52,14 +50,14 @@ const (
 // entryOverhead is what an overlay's entry takes beside its bytes: the struct, the map's slot, what the allocator rounds up.
 const entryOverhead = 224
 
-func (e *entry) bytes() int64 { return int64(entryOverhead + len(e.user) + cap(e.encoded)) }
+func (e *entry) bytes() int64 { return int64(entryOverhead + len(e.timer.User) + cap(e.encoded)) }
 
 func newOverlay() overlay { return overlay{users: map[string]*entry{}} }
 
 // add takes a user in.
 func (o *overlay) add(user string, encoded []byte) *entry {
-	e := &entry{user: strings.Clone(user), encoded: encoded}
-	o.users[e.user] = e
+	e := &entry{timer: campaign.Timer{User: strings.Clone(user)}, encoded: encoded}
+	o.users[e.timer.User] = e
 	o.bytes += e.bytes()
 	return e
 }
@@ -140,10 +138,10 @@ func (o *overlay) committed(changed []*entry) {
 
 // changes are those since the last checkpoint, by user.
 func (o *overlay) changes() []state.Change {
-	slices.SortFunc(o.dirty, func(a, b *entry) int { return strings.Compare(a.user, b.user) })
+	slices.SortFunc(o.dirty, func(a, b *entry) int { return strings.Compare(a.timer.User, b.timer.User) })
 	changes := make([]state.Change, len(o.dirty))
 	for i, e := range o.dirty {
-		changes[i] = state.Change{User: e.user, Ledger: e.encoded, Due: e.due, Was: e.stored, Erased: e.erased}
+		changes[i] = state.Change{User: e.timer.User, Ledger: e.encoded, Due: e.due, Was: e.stored, Erased: e.erased}
 	}
 	return changes
 }
@@ -164,7 +162,7 @@ func (o *overlay) checkpointed() {
 }
 
 func (o *overlay) drop(e *entry) {
-	delete(o.users, e.user)
+	delete(o.users, e.timer.User)
 	o.bytes -= e.bytes()
 }
 

@@ -30,9 +30,9 @@ type partition struct {
 	overlay      overlay
 	untold       map[string][]byte // what the log has told of campaigns and erased users since the last checkpoint, by name
 	untoldBytes  int64
-	timers       timers       // of the users of whom the store does not have what is known
-	stored       storedTimers // of all others
-	maxFired     int          // in a cycle
+	timers       campaign.Timers // of the users of whom the store does not have what is known
+	stored       storedTimers    // of all others
+	maxFired     int             // in a cycle
 	checkpointAt time.Time
 	checkpointed point     // of the last checkpoint
 	heard        time.Time // when the last record came, or the last tick was asked for
@@ -175,9 +175,7 @@ func (p *partition) took(e *entry, result *campaign.Result, r *kgo.Record) {
 		return
 	}
 	e.ahead = true
-	if due := e.ledger.Due(); due != e.noted {
-		p.timers.set(e, due)
-	}
+	p.timers.Set(&e.timer, e.ledger.Due())
 	if !e.changed {
 		e.changed = true
 		p.changed = append(p.changed, e)
@@ -274,7 +272,7 @@ func (p *partition) lag() int64 { return max(0, p.highWatermark-p.next.Input) }
 func (p *partition) prepare(transaction state.TransactionID) state.Prepared {
 	p.overlay.encode()
 	for _, e := range p.changed {
-		p.prepared = append(p.prepared, state.Change{User: e.user, Ledger: e.encoded}) // who replays it reads the due from the ledger
+		p.prepared = append(p.prepared, state.Change{User: e.timer.User, Ledger: e.encoded}) // who replays it reads the due from the ledger
 	}
 	for _, c := range p.told {
 		p.prepared = append(p.prepared, state.Change{User: c.Name, Ledger: c.Value})
@@ -311,7 +309,7 @@ func (p *partition) checkpoint() error {
 	if err := p.store.Checkpoint(p.number, p.position, changes); err != nil {
 		return fmt.Errorf("checkpoint events/%d: %w", p.number, err)
 	}
-	p.timers.clear()
+	p.timers.Clear()
 	p.overlay.checkpointed()
 	clear(p.untold)
 	p.stored = storedTimers{}

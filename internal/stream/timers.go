@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"container/heap"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,63 +16,6 @@ import (
 
 // timersRead is how many of the store's timers are read at a time.
 const timersRead = 256
-
-// timers are the entries that have a timer in memory, in the order in which they fire.
-type timers []*entry
-
-// set notes when an entry is due (Unix ms), in the place of what was noted before; 0 is never.
-func (t *timers) set(e *entry, due int64) {
-	had := e.noted != 0
-	switch {
-	case had && due == 0:
-		heap.Remove(t, e.place)
-		e.noted = 0
-	case had:
-		e.noted = due
-		heap.Fix(t, e.place)
-	case due != 0:
-		e.noted = due
-		heap.Push(t, e)
-	}
-}
-
-// clear takes all timers away.
-func (t *timers) clear() {
-	for _, e := range *t {
-		e.noted = 0
-	}
-	clear(*t)
-	*t = (*t)[:0]
-}
-
-// Len is part of heap.Interface, as the next ones are.
-func (t timers) Len() int { return len(t) }
-
-func (t timers) Less(i, j int) bool {
-	if t[i].noted != t[j].noted {
-		return t[i].noted < t[j].noted
-	}
-	return t[i].user < t[j].user
-}
-
-func (t timers) Swap(i, j int) {
-	t[i], t[j] = t[j], t[i]
-	t[i].place, t[j].place = i, j
-}
-
-func (t *timers) Push(x any) {
-	e := x.(*entry)
-	e.place = len(*t)
-	*t = append(*t, e)
-}
-
-func (t *timers) Pop() any {
-	last := len(*t) - 1
-	e := (*t)[last]
-	(*t)[last] = nil
-	*t = (*t)[:last]
-	return e
-}
 
 // storedTimers reads the store's timers in order, as of the last checkpoint.
 type storedTimers struct {
@@ -108,9 +50,8 @@ func (p *partition) nextDue() (user string, due int64, err error) {
 	if err != nil {
 		return "", 0, err
 	}
-	if len(p.timers) > 0 {
-		first := p.timers[0]
-		user, due = first.user, first.noted
+	if first := p.timers.Next(); first != nil {
+		user, due = first.User, first.Due()
 	}
 	if stored != nil && (due == 0 || stored.Due < due || stored.Due == due && stored.User < user) {
 		return stored.User, stored.Due, nil
@@ -155,7 +96,7 @@ func (p *partition) fire(r *kgo.Record, user string, due int64) error {
 	if err := p.renew(); err != nil {
 		return err
 	}
-	result := p.engine.Fire(e.ledger, e.user)
+	result := p.engine.Fire(e.ledger, e.timer.User)
 	if after := e.ledger.Due(); after != 0 && after <= due {
 		return fmt.Errorf("BUG: the ledger of %q is due at %d again", user, after)
 	}

@@ -279,20 +279,20 @@ func TestEvidenceIsSharedAndBounded(t *testing.T) {
 
 func TestTimersAreInOrder(t *testing.T) {
 	var timers Timers
+	of := map[string]*Timer{}
 	for _, x := range []struct {
 		user string
 		due  int64
 	}{{"b", 5}, {"a", 5}, {"c", 1}, {"d", 9}, {"c", 7}, {"d", 0}, {"e", 0}} {
-		timers.Set(x.user, x.due)
+		if of[x.user] == nil {
+			of[x.user] = &Timer{User: x.user}
+		}
+		timers.Set(of[x.user], x.due)
 	}
 	var got []string
-	for {
-		user, due, ok := timers.Next()
-		if !ok {
-			break
-		}
-		got = append(got, fmt.Sprint(user, due))
-		timers.Set(user, 0)
+	for next := timers.Next(); next != nil; next = timers.Next() {
+		got = append(got, fmt.Sprint(next.User, next.Due()))
+		timers.Set(next, 0)
 	}
 	if diff := cmp.Diff([]string{"a5", "b5", "c7"}, got); diff != "" {
 		t.Error(diff)

@@ -8,13 +8,14 @@ type Replay struct {
 	engine  *Engine
 	ledgers map[string]*Ledger
 	timers  Timers
+	timerOf map[string]*Timer // of the users who are due at some time
 	clock   int64
 	budgets *Budgets // nil where somebody else decides claims
 }
 
 // NewReplay begins with no user.
 func NewReplay(engine *Engine) *Replay {
-	return &Replay{engine: engine, ledgers: map[string]*Ledger{}}
+	return &Replay{engine: engine, ledgers: map[string]*Ledger{}, timerOf: map[string]*Timer{}}
 }
 
 // DecideAtOnce makes the replay decide claims itself, each when it is made: what budgets do where there is no log in which a claim could
@@ -77,14 +78,15 @@ func (r *Replay) Ledgers(visit func(user string, l *Ledger) bool) {
 // which it was; its result is valid until it returns.
 func (r *Replay) Advance(clock int64, fired func(user string, at int64, result *Result) error) error {
 	for {
-		user, due, ok := r.timers.Next()
-		if !ok || due > clock {
+		first := r.timers.Next()
+		if first == nil || first.Due() > clock {
 			break
 		}
+		user, due := first.User, first.Due()
 		r.clock = max(r.clock, due)
 		l := r.ledgers[user]
 		result := r.engine.Fire(l, user)
-		r.timers.Set(user, l.Due())
+		r.noteDue(user, l.Due())
 		if err := fired(user, due, r.decided(l, result)); err != nil {
 			return err
 		}
@@ -114,7 +116,7 @@ func (r *Replay) Apply(ev *Event) *Result {
 	result := r.engine.Apply(l, ev, r.clock)
 	if ev.Type == TypeErased && result.Rejection == nil {
 		delete(r.ledgers, ev.User)
-		r.timers.Set(ev.User, 0)
+		r.noteDue(ev.User, 0)
 		if r.budgets != nil {
 			for i := range result.Recalls {
 				r.budgets.byID[result.Recalls[i].Budget].forgetUser(result.Recalls[i].User)
@@ -123,9 +125,24 @@ func (r *Replay) Apply(ev *Event) *Result {
 		return result
 	}
 	if result.Changed {
-		r.timers.Set(string([]byte(ev.User)), l.Due())
+		r.noteDue(ev.User, l.Due())
 	}
 	return r.decided(l, result)
+}
+
+// noteDue notes when a user is due (Unix ms), 0 for never.
+func (r *Replay) noteDue(user string, due int64) {
+	x := r.timerOf[user]
+	switch {
+	case x == nil && due == 0:
+		return
+	case x == nil:
+		x = &Timer{User: string([]byte(user))}
+		r.timerOf[x.User] = x
+	case due == 0:
+		delete(r.timerOf, user)
+	}
+	r.timers.Set(x, due)
 }
 
 // restart puts a user's ledger away and reads it back.

@@ -5,56 +5,57 @@ import (
 	"container/heap"
 )
 
-// Timers say who is due when, in the order in which they fire: by instant, then by user. Each user has one at most.
+// Timer is when one user is due. Whoever keeps users keeps it beside them; it is in one Timers at most.
+type Timer struct {
+	User  string
+	due   int64 // Unix ms; 0 where it is in none
+	place int   // in the heap
+}
+
+// Due is the instant, Unix ms, 0 for never.
+func (x *Timer) Due() int64 { return x.due }
+
+// Timers are timers in the order in which they fire: by instant, then by user.
 type Timers struct {
-	heap   timerHeap
-	byUser map[string]*timer
+	heap timerHeap
 }
 
-type timer struct {
-	due   int64 // Unix ms
-	user  string
-	index int // in the heap
-}
-
-// Set notes when a user is due (Unix ms), in the place of what was noted before; 0 is never.
-func (t *Timers) Set(user string, due int64) {
-	x := t.byUser[user]
+// Set notes when a timer's user is due (Unix ms), in the place of what was noted before; 0 is never.
+func (t *Timers) Set(x *Timer, due int64) {
+	was := x.due
 	switch {
-	case x == nil && due == 0:
-	case x == nil:
-		if t.byUser == nil {
-			t.byUser = map[string]*timer{}
-		}
-		x = &timer{due: due, user: user}
-		t.byUser[user] = x
-		heap.Push(&t.heap, x)
+	case was == due:
 	case due == 0:
-		heap.Remove(&t.heap, x.index)
-		delete(t.byUser, user)
-	case due != x.due:
+		heap.Remove(&t.heap, x.place)
+		x.due = 0
+	case was == 0:
 		x.due = due
-		heap.Fix(&t.heap, x.index)
+		heap.Push(&t.heap, x)
+	default:
+		x.due = due
+		heap.Fix(&t.heap, x.place)
 	}
 }
 
-// Next is who is due first.
-func (t *Timers) Next() (user string, due int64, ok bool) {
+// Next is the timer that fires first, nil where there is none.
+func (t *Timers) Next() *Timer {
 	if len(t.heap) == 0 {
-		return "", 0, false
+		return nil
 	}
-	return t.heap[0].user, t.heap[0].due, true
+	return t.heap[0]
 }
 
-// Clear forgets all.
+// Clear takes all timers out: nobody is due.
 func (t *Timers) Clear() {
-	clear(t.byUser)
+	for _, x := range t.heap {
+		x.due = 0
+	}
 	clear(t.heap)
 	t.heap = t.heap[:0]
 }
 
 // timerHeap is container/heap's.
-type timerHeap []*timer
+type timerHeap []*Timer
 
 func (h timerHeap) Len() int { return len(h) }
 
@@ -62,17 +63,17 @@ func (h timerHeap) Less(i, j int) bool {
 	if by := cmp.Compare(h[i].due, h[j].due); by != 0 {
 		return by < 0
 	}
-	return h[i].user < h[j].user
+	return h[i].User < h[j].User
 }
 
 func (h timerHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+	h[i].place, h[j].place = i, j
 }
 
 func (h *timerHeap) Push(x any) {
-	t := x.(*timer)
-	t.index = len(*h)
+	t := x.(*Timer)
+	t.place = len(*h)
 	*h = append(*h, t)
 }
 
