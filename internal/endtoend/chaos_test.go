@@ -428,13 +428,17 @@ func (c *chaos) sleep(least, spread time.Duration) time.Duration {
 	return d
 }
 
-// recovered waits until what has come until now is processed in every partition and no more waits than in a quarter of a second comes. What is
-// noted is how long that was since an instant at which the fault was over.
+// recovered waits until every process has reached the broker, what has come until now is processed in every partition, and no more waits than in
+// a quarter of a second comes. What is noted is how long that was since an instant at which the fault was over. A process that has only just begun
+// and has no partition yet is not missed by the others: the next fault would keep it from its first broker, and it would rightly end.
 func (c *chaos) recovered(kind string, since time.Time, how string, args ...any) {
 	c.t.Helper()
 	var wanted map[int32]int64
 	c.within("after "+fmt.Sprintf(how, args...)+": the lag is gone", func() bool {
 		c.nobodyEnded()
+		if slices.ContainsFunc(c.all, func(p *processor) bool { return !p.connected() }) {
+			return false
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), promised)
 		defer cancel()
 		committed, ends, err := c.Progress(ctx)
@@ -470,7 +474,8 @@ func (c *chaos) settled() {
 	})
 }
 
-// nobodyEnded wants every process to be there: each may wait, or throw its client away, but no fault lets it give up, save a full disk.
+// nobodyEnded wants every process to be there: each may wait, or throw its client away, but no fault lets one that has once reached the broker give
+// up, save a full disk.
 func (c *chaos) nobodyEnded() {
 	c.t.Helper()
 	for _, p := range c.all {

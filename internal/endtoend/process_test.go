@@ -177,6 +177,10 @@ func (p *processor) get(path string) (code int, body string) {
 	return answer.StatusCode, string(b)
 }
 
+// connected says whether the newest life has reached Kafka. Until then it gives up when no broker answers: somebody is to be told that the
+// address is wrong.
+func (p *processor) connected() bool { return strings.Contains(p.said(), " msg=connected ") }
+
 // ready says whether all that is assigned is processed.
 func (p *processor) ready() bool {
 	code, _ := p.get("/readyz")

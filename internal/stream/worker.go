@@ -280,7 +280,10 @@ func (w *Worker) settle(ctx context.Context) (kafka.TopicsState, error) {
 	if err := w.mayJoin(ctx, cl); err != nil {
 		return kafka.TopicsState{}, w.atFirst(err)
 	}
-	w.settled = true
+	if !w.settled {
+		w.cfg.Log.Info("connected", "brokers", w.cfg.Connection.Brokers, "events", topics.Events.Name, "partitions", topics.Events.Partitions)
+		w.settled = true
+	}
 	return topics, nil
 }
 
