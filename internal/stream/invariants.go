@@ -18,6 +18,8 @@ func (o *overlay) check() {
 		switch {
 		case e.timer.User != user:
 			panic(fmt.Sprintf("BUG: %q stands for %q in the overlay", user, e.timer.User))
+		case o.clock[e.place] != e:
+			panic(fmt.Sprintf("BUG: the overlay's hand does not come by %q", user))
 		case e.ledger != nil || e.ahead || e.changed:
 			panic(fmt.Sprintf("BUG: the ledger of %q is in use between cycles", user))
 		case !e.dirty && (e.timer.Due() != 0 || e.stored != e.due):
@@ -32,6 +34,9 @@ func (o *overlay) check() {
 		if err != nil || l.Due() != e.due || !bytes.Equal(l.Append(nil), e.encoded) {
 			panic(fmt.Sprintf("BUG: the ledger of %q, due at %d, is not what can be read back: %v", user, e.due, err))
 		}
+	}
+	if len(o.users) != len(o.clock) {
+		panic(fmt.Sprintf("BUG: the overlay has %d users, its hand comes by %d", len(o.users), len(o.clock)))
 	}
 	if sum != o.bytes || dirtySum != len(o.dirty) || len(o.decoded)+len(o.large) != 0 {
 		panic(fmt.Sprintf("BUG: the overlay counts %d bytes and %d dirty ledgers, and has %d and %d", o.bytes, len(o.dirty), sum, dirtySum))

@@ -13,6 +13,8 @@ import (
 // times as much, and what the garbage collector must look into.
 type overlay struct {
 	users      map[string]*entry
+	clock      []*entry // the same; the hand goes round
+	hand       int
 	dirty      []*entry // changed since the last checkpoint, in the order of their first change
 	decoded    []*entry // those that are, at most maxDecoded
 	ledgers    campaign.Ledgers
@@ -34,7 +36,8 @@ type entry struct {
 	changed bool             // in this cycle
 	dirty   bool             // since the last checkpoint
 	erased  bool             // the same
-	used    bool             // since the last one who made room has passed
+	used    bool             // since the hand has passed
+	place   int              // in the clock
 }
 
 // maxDecoded is how many ledgers of a partition are decoded at a time: few enough to stay in a core's cache, and to be no part of the memory that counts.
@@ -47,8 +50,8 @@ const (
 	maxLargeBytes = 4 << 20
 )
 
-// entryOverhead is what an overlay's entry takes beside its bytes: the struct, the map's slot, what the allocator rounds up.
-const entryOverhead = 224
+// entryOverhead is what an entry takes beside its bytes: the struct, its slots in the map and the slices, what the allocator rounds up.
+const entryOverhead = 192
 
 func (e *entry) bytes() int64 { return int64(entryOverhead + len(e.timer.User) + cap(e.encoded)) }
 
@@ -56,8 +59,9 @@ func newOverlay() overlay { return overlay{users: map[string]*entry{}} }
 
 // add takes a user in.
 func (o *overlay) add(user string, encoded []byte) *entry {
-	e := &entry{timer: campaign.Timer{User: strings.Clone(user)}, encoded: encoded}
+	e := &entry{timer: campaign.Timer{User: strings.Clone(user)}, encoded: encoded, place: len(o.clock)}
 	o.users[e.timer.User] = e
+	o.clock = append(o.clock, e)
 	o.bytes += e.bytes()
 	return e
 }
@@ -163,6 +167,10 @@ func (o *overlay) checkpointed() {
 
 func (o *overlay) drop(e *entry) {
 	delete(o.users, e.timer.User)
+	last := len(o.clock) - 1
+	o.clock[e.place], o.clock[last].place = o.clock[last], e.place
+	o.clock[last] = nil
+	o.clock = o.clock[:last]
 	o.bytes -= e.bytes()
 }
 
@@ -172,20 +180,26 @@ func (o *overlay) isAhead(user string) bool {
 	return e != nil && (e.changed || e.dirty)
 }
 
-// shrink drops what the store has, until no more than so many bytes are left: first who was not used since it last came by, then anybody. It begins
-// anywhere, as maps do, so everybody's turn comes.
+// shrink drops what the store has, until no more than so many bytes are left: first who was not used since the hand last came by, then anybody.
+//
+// Whom a walk through the map itself meets are neighbours in it. To drop those empties some of the map's tables while the others fill and are
+// split, and a table is never given back: a map of a steady number of users grew to ten times what it needs.
 func (o *overlay) shrink(most int64) {
-	for _, spares := range []bool{true, false} {
-		for _, e := range o.users {
-			switch {
-			case o.bytes <= most:
-				return
-			case e.dirty:
-			case e.used && spares:
-				e.used = false
-			default:
-				o.drop(e)
-			}
+	for range 2 * len(o.clock) {
+		if o.bytes <= most {
+			return
+		}
+		if o.hand >= len(o.clock) {
+			o.hand = 0
+		}
+		switch e := o.clock[o.hand]; {
+		case e.dirty:
+			o.hand++
+		case e.used:
+			e.used = false
+			o.hand++
+		default:
+			o.drop(e) // and the last one takes its place
 		}
 	}
 }

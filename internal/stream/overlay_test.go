@@ -24,7 +24,7 @@ func TestAnOverlayTakesWhatItSays(t *testing.T) {
 		before := heap()
 		o := newOverlay()
 		most := int64(20 << 20)
-		for n := range 400_000 {
+		for n := range 4_000_000 { // of which it has a few hundredths, ever others
 			user := fmt.Sprintf("user-%08d", n)
 			o.add(user, append([]byte(nil), ledger[:bytes]...)) // as large as the allocator makes it
 			if o.bytes > most {
