@@ -128,7 +128,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ledger that waits for its checkpoint leaves memory", file: "internal/stream/overlay.go",
-		old: "\t\t\tcase e.dirty:\n", new: "",
+		old: "\t\tcase e.dirty:\n\t\t\to.hand++\n", new: "",
 	},
 	{
 		name: "a ledger is written down when it is new and never again", file: "internal/stream/overlay.go",
