@@ -1,12 +1,13 @@
 package state
 
-// How [Config.MemoryBytes] is shared out. Pebble's part is outside of Go's heap where the program was built with cgo, and in it where it was not.
+// How [Config.MemoryBytes] is shared out, after what every process takes. Pebble's part is outside of Go's heap where the program was built with cgo, and
+// in it where it was not.
 const (
 	memoryShares   = 16 // of which
 	cacheShares    = 5  // are Pebble's block cache, with
 	memtableShares = 1  // for each of two memtables reserved in it, and
 	overlayShares  = 4  // are the caller's, for ledgers
-	// and the others are for what comes and goes: requests and answers, the ledgers of a cycle, garbage that waits for its collection.
+	// and the others are the collector's room: where there is little, it begins again as soon as it has ended.
 
 	restoreShare     = 32 // of the memory is a restore's buffer, one part
 	maxRestoreBuffer = 32 << 20
@@ -16,11 +17,16 @@ const (
 
 	// programBytes is what a process takes beside what Go and C allocate: its own text, which is read from the program's file.
 	programBytes = 40 << 20
+	// trafficBytes is what comes and goes: requests and answers, records that wait, the ledgers of a cycle, the batch of a journal's entry.
+	trafficBytes = 40 << 20
 	// minHeapBytes is what a process needs beside the store, however little memory it is given.
 	minHeapBytes = 128 << 20
 )
 
-func share(of int64, shares int64) int64 { return of / memoryShares * shares }
+// share is what so many shares of a process's memory are. Where there is little, half of it is shared out all the same.
+func share(memory int64, shares int64) int64 {
+	return max(memory-programBytes-trafficBytes, memory/2) / memoryShares * shares
+}
 
 // MemoryBytes is [Config.MemoryBytes].
 func (s *Store) MemoryBytes() int64 { return s.memory }
