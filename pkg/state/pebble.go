@@ -16,7 +16,7 @@ const pebbleFormat = pebble.FormatColumnarBlocks
 
 const (
 	bloomBitsPerKey     = 10
-	blockBytes          = 8 << 10
+	blockBytes          = 4 << 10
 	maxOpenFiles        = 1000
 	l0CompactionFiles   = 4
 	l0StopWritesSublvls = 24
