@@ -55,6 +55,7 @@ type processor struct {
 
 	born    int    // where the newest life begins in the log, bytes
 	address string // where the newest life listens, empty before it has said so
+	reached bool   // the newest life has reached Kafka, as far as is known
 }
 
 func newProcessor(t *testing.T, name string, args ...string) *processor {
@@ -79,7 +80,7 @@ func newProcessor(t *testing.T, name string, args ...string) *processor {
 // start begins a life.
 func (p *processor) start() {
 	p.t.Helper()
-	p.born, p.address = len(p.tail(1<<30)), ""
+	p.born, p.address, p.reached = len(p.tail(1<<30)), "", false
 	words := p.words
 	if words == nil {
 		words = []string{binary, "run", "--state", p.dir, "--listen", "127.0.0.1:0", "--log-format", "text"}
@@ -179,7 +180,10 @@ func (p *processor) get(path string) (code int, body string) {
 
 // connected says whether the newest life has reached Kafka. Until then it gives up when no broker answers: somebody is to be told that the
 // address is wrong.
-func (p *processor) connected() bool { return strings.Contains(p.said(), " msg=connected ") }
+func (p *processor) connected() bool {
+	p.reached = p.reached || strings.Contains(p.said(), " msg=connected ")
+	return p.reached
+}
 
 // ready says whether all that is assigned is processed.
 func (p *processor) ready() bool {
