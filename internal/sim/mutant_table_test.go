@@ -11,7 +11,7 @@ var mutants = []mutant{
 		new: `	for _, p := range touched {
 		var changes []state.Change
 		for _, e := range p.changed {
-			changes = append(changes, state.Change{User: e.user, Ledger: e.encoded, Due: e.due})
+			changes = append(changes, state.Change{User: e.timer.User, Ledger: e.encoded, Due: e.due})
 		}
 		if err := p.store.Checkpoint(p.number, p.next, changes); err != nil {
 			return fatal{err}
