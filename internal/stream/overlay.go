@@ -15,7 +15,7 @@ type overlay struct {
 	users      map[string]*entry
 	clock      []*entry // the same; the hand goes round
 	hand       int
-	most       int      // users since both were made
+	peak       int      // the most users since both were made
 	dirty      []*entry // changed since the last checkpoint, in the order of their first change
 	decoded    []*entry // those that are, at most maxDecoded
 	ledgers    campaign.Ledgers
@@ -63,7 +63,7 @@ func (o *overlay) add(user string, encoded []byte) *entry {
 	e := &entry{timer: campaign.Timer{User: strings.Clone(user)}, encoded: encoded, place: len(o.clock)}
 	o.users[e.timer.User] = e
 	o.clock = append(o.clock, e)
-	o.most = max(o.most, len(o.clock))
+	o.peak = max(o.peak, len(o.clock))
 	o.bytes += e.bytes()
 	return e
 }
@@ -174,6 +174,9 @@ func (o *overlay) drop(e *entry) {
 	o.clock[last] = nil
 	o.clock = o.clock[:last]
 	o.bytes -= e.bytes()
+	if last < o.peak/2 {
+		o.fit()
+	}
 }
 
 // isAhead says whether the store does not have what is known of a user.
@@ -189,7 +192,7 @@ func (o *overlay) isAhead(user string) bool {
 func (o *overlay) shrink(most int64) {
 	for range 2 * len(o.clock) {
 		if o.bytes <= most {
-			break
+			return
 		}
 		if o.hand >= len(o.clock) {
 			o.hand = 0
@@ -204,15 +207,12 @@ func (o *overlay) shrink(most int64) {
 			o.drop(e) // and the last one takes its place
 		}
 	}
-	if len(o.clock) < o.most/2 {
-		o.fit()
-	}
 }
 
 // fit makes the map and the clock anew, as large as they must be: neither gives back what it has taken. A partition that had a backlog alone filled the
 // memory of all of them, and kept its map when the others came.
 func (o *overlay) fit() {
-	o.most = len(o.clock)
+	o.peak = len(o.clock)
 	o.clock = slices.Clone(o.clock)
 	o.users = make(map[string]*entry, len(o.clock))
 	for _, e := range o.clock {
