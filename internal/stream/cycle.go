@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
@@ -101,14 +99,12 @@ func (s *session) afterPoll(fetches kgo.Fetches) error {
 
 // apply takes the records through the engine, the partitions in parallel.
 func (s *session) apply(fetches kgo.Fetches) (records int, bytes int64, err error) {
-	var tasks errgroup.Group
-	tasks.SetLimit(runtime.GOMAXPROCS(0))
+	var fetched []kgo.FetchPartition
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-		if len(f.Records) == 0 || err != nil {
+		if len(f.Records) == 0 {
 			return
 		}
-		p := s.partitions[f.Partition]
-		if p == nil {
+		if s.partitions[f.Partition] == nil {
 			err = fmt.Errorf("BUG: records of events/%d, which is not open", f.Partition)
 			return
 		}
@@ -116,9 +112,15 @@ func (s *session) apply(fetches kgo.Fetches) (records int, bytes int64, err erro
 		for _, r := range f.Records {
 			bytes += int64(len(r.Value))
 		}
-		tasks.Go(func() error { return p.apply(f.Records, f.HighWatermark) })
+		fetched = append(fetched, f.FetchPartition)
 	})
-	return records, bytes, errors.Join(err, tasks.Wait())
+	if err != nil {
+		return records, bytes, err
+	}
+	return records, bytes, s.cores.each(len(fetched), func(i int) error {
+		f := &fetched[i]
+		return s.partitions[f.Partition].apply(f.Records, f.HighWatermark)
+	})
 }
 
 // commit makes the cycle's work durable and visible, all of it or nothing.
@@ -179,15 +181,11 @@ func (s *session) pollAgain(touched []*partition) {
 // prepare writes the cycle to the journal: design, "Exactly once", step 1.
 func (s *session) prepare(transaction state.TransactionID, touched []*partition) error {
 	entries := make([]state.Prepared, len(touched))
-	var tasks errgroup.Group
-	tasks.SetLimit(runtime.GOMAXPROCS(0))
-	for i, p := range touched {
-		tasks.Go(func() error {
-			entries[i] = p.prepare(transaction)
-			return nil
-		})
-	}
-	if err := tasks.Wait(); err != nil {
+	err := s.cores.each(len(touched), func(i int) error {
+		entries[i] = touched[i].prepare(transaction)
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	if !exactlyOnce {

@@ -30,7 +30,7 @@ type overlay struct {
 type entry struct {
 	timer   campaign.Timer   // the user's, in memory: only what is changed or dirty has an instant
 	ledger  *campaign.Ledger // nil where it is not decoded
-	encoded []byte           // nil where nothing is known of the user. It is never written to
+	encoded []byte           // nil where nothing is known of the user. Until a cycle ends, who has it from prepare reads it
 	due     int64            // of encoded; 0 for never
 	stored  int64            // under which the store has a timer, 0 for none
 	ahead   bool             // the ledger has changed since it was decoded
@@ -120,11 +120,24 @@ func (o *overlay) write(e *entry) {
 	if e.ledger.Empty() {
 		e.encoded = nil // nothing is left to know: the key goes, here and in the changelog
 	} else {
-		o.scratch = e.ledger.Append(o.scratch[:0])
-		e.encoded = append([]byte(nil), o.scratch...)
+		o.scratch = e.ledger.Append(o.scratch[:0]) // not over what the ledger was decoded from: it refers to that
+		e.encoded = o.keep(e.encoded)
 	}
 	e.due = e.ledger.Due()
 	o.bytes += e.bytes()
+}
+
+// ledgerRoom is how much longer a ledger may become, as a part of itself, before it needs memory anew. Most grow by an event at a time until the first
+// of their events are too old: then each is written where it was, and nothing is allocated.
+const ledgerRoom = 8
+
+// keep is the scratch in memory of its own: where the ledger was, if it fits there and leaves less than half of it empty.
+func (o *overlay) keep(was []byte) []byte {
+	n := len(o.scratch)
+	if n > cap(was) || n < cap(was)/2 {
+		was = slices.Grow[[]byte](nil, n+n/ledgerRoom) // its cap is all that the allocator gives
+	}
+	return append(was[:0], o.scratch...)
 }
 
 // committed notes what a cycle has changed: it waits for a checkpoint.

@@ -4,6 +4,12 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
 // What an overlay says that it takes is what it takes, or more: the memory that a processor is given is shared out by it. Users come and go, as they do where
@@ -41,5 +47,57 @@ func TestAnOverlayTakesWhatItSays(t *testing.T) {
 			}
 		}
 		runtime.KeepAlive(&o)
+	}
+}
+
+// A ledger that grows by an event and loses one is written where it was, and what it was decoded from does not come through.
+func TestALedgerIsWrittenWhereItWas(t *testing.T) {
+	c, err := campaign.Definition{Language: campaign.Language, Source: "campaign: c\nversion: 1\nstarts: 2000-01-01\nlateness: 2 days\ngoal: {count: 100000, of: visit}\nreward: {kind: points}\n"}.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := campaign.NewSet([]*campaign.Campaign{c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, o := campaign.NewEngine(set, 0), newOverlay()
+	e := o.add("ada", nil)
+	other, clock := &campaign.Ledger{}, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	moved, events := 0, 0
+	visit := func() {
+		clock = clock.Add(time.Hour + time.Duration(events%7)*time.Minute)
+		ev := campaign.Event{User: "ada", Source: "/test", ID: fmt.Sprintf("visit-%d", events), Type: "visit", Time: clock.UnixNano()}
+		events++
+		if err := o.decode(e); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range []*campaign.Ledger{e.ledger, other} {
+			for l.Due() != 0 && l.Due() <= clock.UnixMilli() {
+				engine.Fire(l, "ada")
+			}
+			engine.Apply(l, &ev, clock.UnixMilli())
+		}
+		e.ahead = true
+		was := unsafe.SliceData(e.encoded)
+		o.encode()
+		if unsafe.SliceData(e.encoded) != was {
+			moved++
+		}
+		if diff := cmp.Diff(other.Append(nil), e.encoded); diff != "" {
+			t.Fatalf("after %d events it is not the ledger of one who was never written down (-want +got):\n%s", events, diff)
+		}
+		if o.bytes != e.bytes() {
+			t.Fatalf("after %d events the overlay says %d bytes, and has %d", events, o.bytes, e.bytes())
+		}
+	}
+	for range 100 {
+		visit()
+	}
+	grown := moved
+	for range 1000 {
+		visit()
+	}
+	if grown > 40 || moved > grown+3 {
+		t.Errorf("a ledger has had memory anew %d times in its first 100 events, and %d times in the next 1000", grown, moved-grown)
 	}
 }

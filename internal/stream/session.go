@@ -51,6 +51,7 @@ type session struct {
 	sequence    uint64       // of the newest transaction
 	tracer      trace.Tracer // nil is none
 	phases      phases       // of the newest cycle
+	cores       cores
 
 	life     context.Context // ends with the session; opens run in it
 	end      context.CancelFunc
@@ -129,6 +130,7 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 		client.Close()
 		return nil, fatal{err}
 	}
+	s.cores = newCores()
 	s.watching.Add(1)
 	go s.watchUnassigned()
 	return s, nil
@@ -247,6 +249,7 @@ func (s *session) shut() {
 	opening := slices.Collect(maps.Values(s.opening))
 	s.mu.Unlock()
 	s.end()
+	s.cores.stop()
 	s.watching.Wait()
 	s.ticker.client.Close()
 	for _, o := range opening {

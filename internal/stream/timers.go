@@ -14,13 +14,18 @@ import (
 // At the end of a month everybody can be due at once. So a cycle fires no more than CycleFired of a partition. Where more is due, the record
 // is not applied yet: the cycle commits what has fired, at the same input and one step further, and the record is polled again.
 
-// timersRead is how many of the store's timers are read at a time.
-const timersRead = 256
+// Of the store's timers so many are read first, and four times as many each time after, up to a bound. Most often the first is in the future, and is all that
+// is looked at before the next checkpoint.
+const (
+	timersFirst = 4
+	timersRead  = 256
+)
 
 // storedTimers reads the store's timers in order, as of the last checkpoint.
 type storedTimers struct {
 	next  []state.Timer // read and not passed yet
 	last  state.Timer   // the last one that was read
+	asked int           // how many were asked for, with it
 	ended bool          // there is none behind it
 }
 
@@ -72,14 +77,15 @@ func (p *partition) nextStored() (*state.Timer, error) {
 		if t.ended {
 			return nil, nil
 		}
+		t.asked = min(max(timersFirst, 4*t.asked), timersRead)
 		var err error
-		if t.next, err = p.store.Timers(p.number, t.last, timersRead); err != nil {
+		if t.next, err = p.store.Timers(p.number, t.last, t.asked); err != nil {
 			return nil, err
 		}
 		if n := len(t.next); n > 0 {
 			t.last = t.next[n-1]
 		}
-		t.ended = len(t.next) < timersRead
+		t.ended = len(t.next) < t.asked
 	}
 }
 
