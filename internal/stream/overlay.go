@@ -127,15 +127,18 @@ func (o *overlay) write(e *entry) {
 	o.bytes += e.bytes()
 }
 
-// ledgerRoom is how much longer a ledger may become, as a part of itself, before it needs memory anew. Most grow by an event at a time until the first
+// How much longer a ledger may become before it needs memory anew: a part of itself, and room for an event. Most grow by an event at a time until the first
 // of their events are too old: then each is written where it was, and nothing is allocated.
-const ledgerRoom = 8
+const (
+	ledgerRoom = 8
+	eventRoom  = 32
+)
 
 // keep is the scratch in memory of its own: where the ledger was, if it fits there and leaves less than half of it empty.
 func (o *overlay) keep(was []byte) []byte {
-	n := len(o.scratch)
-	if n > cap(was) || n < cap(was)/2 {
-		was = slices.Grow[[]byte](nil, n+n/ledgerRoom) // its cap is all that the allocator gives
+	n := len(o.scratch) + len(o.scratch)/ledgerRoom + eventRoom
+	if len(o.scratch) > cap(was) || n < cap(was)/2 {
+		was = slices.Grow[[]byte](nil, n) // its cap is all that the allocator gives
 	}
 	return append(was[:0], o.scratch...)
 }
