@@ -250,3 +250,19 @@ func TestNoLogIsKept(t *testing.T) {
 		}
 	}
 }
+
+// Two manifests are begun anew, each after as much has changed as the store has files: of a small store that is a few files.
+func TestAScrubOfASmallStoreWritesFewFiles(t *testing.T) {
+	s, err := Open(Config{Dir: t.TempDir(), MemoryBytes: 16 << 20})
+	must(t, err)
+	defer func() { must(t, s.Close()) }()
+	must(t, s.Checkpoint(3, Position{Clock: 1}, []Change{set("ada", "x"), set("bob", "y")}))
+	must(t, s.Checkpoint(3, Position{Clock: 2}, []Change{{User: "ada", Erased: true}}))
+	before := s.db.Metrics().Flush.Count
+	if n, err := s.Scrub(t.Context()); n != 1 || err != nil {
+		t.Fatalf("%d partitions were scrubbed, %v", n, err)
+	}
+	if wrote := s.db.Metrics().Flush.Count - before; wrote > 20 {
+		t.Errorf("a scrub of a store with two users has written %d files", wrote)
+	}
+}
