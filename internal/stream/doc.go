@@ -6,12 +6,12 @@
 //     the outcome of a transaction is not known for certain, the client is thrown away and a new one asks the broker.
 //   - session.go: one client's life, in which it polls and runs cycles; rebalance.go keeps those and the group's
 //     rebalances apart.
-//   - cycle.go: poll, apply, prepare in the store's journal, commit one Kafka transaction, checkpoint now and then.
+//   - cycle.go: poll, apply, prepare in the store's journal, commit one Kafka transaction, checkpoint now and then. cores.go runs what is done in
+//     each partition side by side.
 //   - partition.go: a partition's task: decode, ledger, engine. Nothing is written there. overlay.go is the ledgers in memory. records.go
 //     makes the records that go out, deadletter.go those for what can't be processed.
 //   - scrub.go takes erased users off the disk.
 //   - timers.go fires what time has made due, tick.go keeps the clock of an idle partition moving.
-//   - in_force.go, publish.go and registry.go: campaigns, which enter through the log.
 //   - open.go and restore.go: how a partition's state is found again after whatever happened; metadata.go is what was
 //     written to make that possible.
 //   - in_force.go: the campaigns of a partition, which its log tells; publish.go is how they get into the log, and registry.go what
