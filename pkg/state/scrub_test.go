@@ -266,3 +266,30 @@ func TestAScrubOfASmallStoreWritesFewFiles(t *testing.T) {
 		t.Errorf("a scrub of a store with two users has written %d files", wrote)
 	}
 }
+
+// A manifest has the ends of every table that there was since it began. Where a store has many tables, what a scrub changes is too little for Pebble to begin
+// one by itself.
+func TestAScrubBeginsTheManifestOfALargeStoreAnew(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(Config{Dir: dir, MemoryBytes: 16 << 20, RestoreBufferBytes: 10_000})
+	must(t, err)
+	defer func() { must(t, s.Close()) }()
+	const erased = "ada-who-is-erased"
+	r, err := s.Restore(1, Position{}) // below the other, so that no table of that spans these
+	must(t, err)
+	for n := range 1000 {
+		must(t, r.Add(fmt.Sprintf("other-%05d", n), make([]byte, 1000), 0))
+	}
+	must(t, r.Finish(Position{Clock: 1}))
+	must(t, s.db.Flush())
+	must(t, s.Checkpoint(3, Position{Clock: 1}, []Change{set(erased, "x"), set("bob", "y")}))
+	must(t, s.db.Flush())
+	if with := filesWith(t, dir, erased); !slices.ContainsFunc(with, func(name string) bool { return strings.HasPrefix(name, "MANIFEST") }) {
+		t.Fatalf("the user to be erased is in %v, and in no manifest: the test shows nothing", with)
+	}
+	must(t, s.Checkpoint(3, Position{Clock: 2}, []Change{{User: erased, Erased: true}}))
+	if n, err := s.Scrub(t.Context()); n != 1 || err != nil {
+		t.Fatalf("%d partitions were scrubbed, %v", n, err)
+	}
+	awaitNoFileWith(t, dir, erased)
+}
