@@ -7,7 +7,7 @@ import (
 )
 
 // cores run the tasks of partitions side by side, one each. They stay from cycle to cycle: a goroutine begins with a stack of 2 KiB, and a task that takes an
-// event through the engine, or asks the store, needs sixteen times that. To let one grow anew for each task was 6 % of the CPU at 20,000 events a second.
+// event through the engine, or asks the store, needs many times that. To let one grow anew for each task was 6 % of the CPU at 20,000 events a second.
 type cores struct{ tasks chan func() }
 
 func newCores() cores {
