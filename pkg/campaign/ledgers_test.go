@@ -76,3 +76,23 @@ func TestLedgersOfTheNextCycleTouchNoneBefore(t *testing.T) {
 		cycle.Reset()
 	}
 }
+
+// A zone outlives the ledger that named it first, whose memory is used again.
+func TestAZoneKeepsItsName(t *testing.T) {
+	const name, at = "Antarctica/Troll", 1 // that nothing else here asks for
+	z := loadZone("Antarctica/Vostok")
+	if z == nil {
+		t.Fatal("no zone Antarctica/Vostok")
+	}
+	l := &Ledger{profile: profile{zones: []zoneChange{{at, &zone{name: name, location: z.location}}}}}
+	encoded := l.Append(nil)
+	var ledgers Ledgers
+	decoded, err := ledgers.Decode(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(encoded)
+	if z := decoded.profile.zones[0].zone; z.name != name {
+		t.Errorf("the zone %s is called %q when the ledger is written over", name, z.name)
+	}
+}

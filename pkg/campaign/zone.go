@@ -6,6 +6,7 @@ import (
 	_ "embed" // the tz database
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 )
@@ -54,6 +55,7 @@ func loadZone(name string) *zone {
 	if file == nil {
 		return nil // not remembered: what users make up must not grow the map
 	}
+	name = strings.Clone(name) // it may be in memory that is used again
 	z = readZone(name, file)
 	zones.loaded[name] = z
 	return z
