@@ -96,15 +96,15 @@ func (l *relaxedLog) sync(disk func() error) error {
 // Close waits for the disk.
 func (l *relaxedLog) Close() error {
 	l.asking.Wait()
+	var err error
 	if failed := l.failed.Load(); failed != nil {
-		_ = l.File.Close() // the first error is the one to tell
-		return *failed
+		err = *failed
+	} else if l.waiting.Load() {
+		err = l.File.SyncData()
 	}
-	if l.waiting.Load() {
-		if err := l.File.SyncData(); err != nil {
-			_ = l.File.Close() // the same
-			return err
-		}
+	if err != nil {
+		_ = l.File.Close() // the first error is the one to tell
+		return err
 	}
 	return l.File.Close()
 }

@@ -32,7 +32,7 @@ const maxNudges = 2000
 const spareRoom = 2
 
 // manifestBytes is from which size on a manifest may be begun anew: any. As much must have changed as it has files anyway, and to fill 4 KiB first took a scrub
-// of a small store sixty small writes, each with a file and its compaction.
+// of a small store ninety small writes, each with a file and its compaction.
 const manifestBytes = 1
 
 // plainCleaner removes files that Pebble needs no more. With its own, Pebble would leave its last logs, with all that is in them, to be written over
