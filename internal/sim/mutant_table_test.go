@@ -169,6 +169,10 @@ var mutants = []mutant{
 		cheap: true,
 	},
 	{
+		name: "a zone's name lies in the ledger that named it first", file: "pkg/campaign/zone.go",
+		old: "\tname = strings.Clone(name)", new: "\t_ = strings.Clone",
+	},
+	{
 		name: "a budget grants one too many", file: "pkg/campaign/budgets.go",
 		old: "return quantity, s.granted < s.terms.Limit()", new: "return quantity, s.granted <= s.terms.Limit()", cheap: true,
 	},

@@ -18,6 +18,7 @@ import (
 	"github.com/stampede-rewards/stampede/internal/judge"
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/stream"
+	"github.com/stampede-rewards/stampede/pkg/campaign"
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
@@ -142,6 +143,7 @@ type life struct {
 
 // begin opens the store that is there and starts to work.
 func (p *process) begin(number int) (*life, error) {
+	campaign.Forget()
 	ctx, end := context.WithCancel(context.Background())
 	l := &life{process: p, world: p.world, number: number, over: make(chan struct{}), end: end}
 	p.mu.Lock()

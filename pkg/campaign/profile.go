@@ -96,7 +96,7 @@ func (p *profile) forgetZones(horizon int64, first Day) {
 // stays, as it overtakes what is told later of an earlier time.
 func (p *profile) forgetRepeats(past func(at int64) bool) {
 	for i := len(p.zones) - 2; i > 0; i-- {
-		if p.zones[i].zone == p.zones[i-1].zone && past(p.zones[i+1].at) {
+		if p.zones[i].zone.name == p.zones[i-1].zone.name && past(p.zones[i+1].at) {
 			p.zones = slices.Delete(p.zones, i, i+1)
 		}
 	}
