@@ -196,7 +196,7 @@ func (l *kafkaLook) sample(ctx context.Context, events kafka.Topic) (*sample, er
 		}
 		g.Go(func() error {
 			var decoder campaign.Decoder
-			return l.Connection.ReadCommitted(ctx, kafka.Span{Topic: events.Name, Partition: n, From: from, End: end}, func(r *kgo.Record) (bool, error) {
+			return l.Connection.ReadCommitted(ctx, []kafka.Span{{Topic: events.Name, Partition: n, From: from, End: end}}, func(r *kgo.Record) (bool, error) {
 				if source, chosen := chosenBy(&decoder, r); chosen {
 					mu.Lock()
 					defer mu.Unlock()

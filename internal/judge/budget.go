@@ -11,7 +11,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
@@ -196,25 +195,14 @@ func allAnswered(folds map[int32]*fold) error {
 
 // messages reads the claims and answers of all partitions of events, by the partition that has led to them.
 func (c Case) messages(ctx context.Context) (map[int32][]*kgo.Record, error) {
-	ends, err := c.Connection.Ends(ctx, c.Topics.Events.Name)
-	if err != nil {
-		return nil, err
-	}
 	bySource := map[int32][]*kgo.Record{}
-	for _, n := range slices.Sorted(maps.Keys(ends)) {
-		err := c.Connection.ReadCommitted(ctx, kafka.Span{Topic: c.Topics.Events.Name, Partition: n, End: ends[n]}, func(r *kgo.Record) (bool, error) {
-			if stream.Header(r, "stampede_offset") == "" {
-				return true, nil // an event, or what somebody has published
-			}
-			source, _, err := causeOf(r)
-			if err == nil {
-				bySource[source] = append(bySource[source], r)
-			}
-			return true, err
-		})
-		if err != nil {
-			return nil, err
+	err := c.Connection.ReadTopic(ctx, c.Topics.Events.Name, func(r *kgo.Record) error {
+		if stream.Header(r, "stampede_offset") == "" {
+			return nil // an event, or what somebody has published
 		}
-	}
-	return bySource, nil
+		source, _, err := causeOf(r)
+		bySource[source] = append(bySource[source], r)
+		return err
+	})
+	return bySource, err
 }

@@ -3,6 +3,7 @@ package judge
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -51,30 +52,51 @@ type folding struct {
 	replay  *campaign.Replay
 	decoder campaign.Decoder
 	event   campaign.Event
+	others  []int64 // offsets that are still to come, in order
 }
 
-// fold runs the engine alone over a partition's events up to an offset, and keeps what is kept there and at others before it.
-func (c Case) fold(ctx context.Context, n int32, end int64, others []int64) (*fold, error) {
-	inForce := campaign.NewInForce()
-	f := &folding{fold: &fold{at: map[int64]kept{}, claims: map[string]bool{}, answers: map[string]bool{}}, inForce: inForce, replay: campaign.NewReplay(campaign.NewEngine(inForce.Set(), 0))}
-	if c.Model != nil {
-		f.model = model.NewLog(c.Model...)
+// fold runs the engine alone over each partition's events up to what is committed, and keeps what is kept there and at others before it.
+func (c Case) fold(ctx context.Context, committed map[int32]commit, others map[int32][]int64) (map[int32]*fold, error) {
+	ends, foldings := map[int32]int64{}, map[int32]*folding{}
+	for n, to := range committed {
+		ends[n], foldings[n] = to.offset, c.newFolding(others[n])
 	}
-	others = slices.Compact(slices.Sorted(slices.Values(others)))
-	err := c.Connection.ReadCommitted(ctx, kafka.Span{Topic: c.Topics.Events.Name, Partition: n, End: end}, func(r *kgo.Record) (bool, error) {
-		for len(others) > 0 && others[0] <= r.Offset {
-			f.keep(others[0])
-			others = others[1:]
-		}
+	err := c.Connection.ReadCommitted(ctx, kafka.Spans(c.Topics.Events.Name, ends), func(r *kgo.Record) (bool, error) {
+		f := foldings[r.Partition]
+		f.keepBefore(r.Offset)
 		if err := f.readModel(r); err != nil {
 			return false, fmt.Errorf("%s: %w", at(r), err)
 		}
 		return true, f.apply(r)
 	})
-	for _, offset := range append(others, end) {
-		f.keep(offset)
+	folds := map[int32]*fold{}
+	for n, f := range foldings {
+		f.keepBefore(math.MaxInt64)
+		f.keep(ends[n])
+		folds[n] = f.fold
 	}
-	return f.fold, err
+	return folds, err
+}
+
+func (c Case) newFolding(others []int64) *folding {
+	inForce := campaign.NewInForce()
+	f := &folding{
+		fold:    &fold{at: map[int64]kept{}, claims: map[string]bool{}, answers: map[string]bool{}},
+		inForce: inForce, replay: campaign.NewReplay(campaign.NewEngine(inForce.Set(), 0)),
+		others: slices.Compact(slices.Sorted(slices.Values(others))),
+	}
+	if c.Model != nil {
+		f.model = model.NewLog(c.Model...)
+	}
+	return f
+}
+
+// keepBefore keeps what is kept at the offsets that are wanted, up to that of the next record.
+func (f *folding) keepBefore(next int64) {
+	for len(f.others) > 0 && f.others[0] <= next {
+		f.keep(f.others[0])
+		f.others = f.others[1:]
+	}
 }
 
 func (f *folding) keep(offset int64) {

@@ -77,12 +77,12 @@ func Judge(ctx context.Context, c Case) (Verdict, error) {
 	if err != nil {
 		return v, err
 	}
-	expected := map[int32]*fold{}
+	expected, err := c.fold(ctx, committed, positions)
+	if err != nil {
+		return v, err
+	}
 	for n := range c.Topics.Events.Partitions {
 		v.Committed = append(v.Committed, committed[n].offset)
-		if expected[n], err = c.fold(ctx, n, committed[n].offset, positions[n]); err != nil {
-			return v, err
-		}
 		v.Events += expected[n].events
 		v.Told += expected[n].told
 		v.Failures += expected[n].failures
@@ -93,16 +93,16 @@ func Judge(ctx context.Context, c Case) (Verdict, error) {
 	}
 	c.Budgets = budgetsIn(expected)
 	order := newOrder(c)
-	findings := []error{ahead, c.compareRewards(ctx, order, expected, committed, &v), c.compareDeadLetters(ctx, order, expected, &v), c.compareOutcomes(ctx, order, expected, &v), c.compareMessages(ctx, expected, committed, &v)}
-	ends, err := c.Connection.Ends(ctx, c.Topics.Changelog.Name)
-	if err != nil {
-		return v, err
-	}
-	for n := range c.Topics.Events.Partitions {
-		findings = append(findings, c.compareChangelog(ctx, order, kafka.Span{Topic: c.Topics.Changelog.Name, Partition: n, End: ends[n]}, expected[n], committed[n].offset, &v))
-	}
-	findings = append(findings, order.err(), c.compareStores(positions, expected, committed, &v))
-	return v, errors.Join(findings...)
+	return v, errors.Join(
+		ahead,
+		c.compareRewards(ctx, order, expected, committed, &v),
+		c.compareDeadLetters(ctx, order, expected, &v),
+		c.compareOutcomes(ctx, order, expected, &v),
+		c.compareMessages(ctx, expected, committed, &v),
+		c.compareChangelog(ctx, order, expected, committed, &v),
+		order.err(), // of all that was read above
+		c.compareStores(positions, expected, committed, &v),
+	)
 }
 
 // Remaining is how many offsets of events the group has not committed yet. Nothing is compared; it may be asked at any time.
@@ -184,11 +184,11 @@ func (c Case) awaitNoOpenTransaction(ctx context.Context) error {
 
 // committed are the group's offsets; 0 where it has none.
 func (c Case) committed(ctx context.Context) (map[int32]commit, error) {
-	cl, err := kgo.NewClient(c.Connection.Options()...)
+	cl, done, err := c.Connection.Asker()
 	if err != nil {
 		return nil, err
 	}
-	defer cl.Close()
+	defer done()
 	fetched, err := kadm.NewClient(cl).FetchOffsetsForTopics(ctx, c.Group, c.Topics.Events.Name)
 	if err != nil {
 		return nil, fmt.Errorf("offsets of group %s: %w", c.Group, err)
@@ -279,61 +279,64 @@ func (c Case) compareDeadLetters(ctx context.Context, order *order, expected map
 
 // bySource reads a topic and sorts its records by the events partition that they say they come from, keeping their order.
 func (c Case) bySource(ctx context.Context, t kafka.Topic, order *order) (map[int32][]*kgo.Record, error) {
-	ends, err := c.Connection.Ends(ctx, t.Name)
-	if err != nil {
-		return nil, err
-	}
 	bySource := map[int32][]*kgo.Record{}
-	for _, n := range slices.Sorted(maps.Keys(ends)) {
-		err := c.Connection.ReadCommitted(ctx, kafka.Span{Topic: t.Name, Partition: n, End: ends[n]}, func(r *kgo.Record) (bool, error) {
-			order.see(r)
-			source, _, err := causeOf(r)
-			if err != nil {
-				return false, err
-			}
-			bySource[source] = append(bySource[source], r)
-			return true, nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return bySource, nil
+	err := c.Connection.ReadTopic(ctx, t.Name, func(r *kgo.Record) error {
+		order.see(r)
+		source, _, err := causeOf(r)
+		bySource[source] = append(bySource[source], r)
+		return err
+	})
+	return bySource, err
 }
 
-// compareChangelog folds a partition of the changelog and wants the engine's ledgers, byte for byte.
-func (c Case) compareChangelog(ctx context.Context, order *order, log kafka.Span, o *fold, committed int64, v *Verdict) error {
-	n := log.Partition
-	folded := map[string][]byte{}
-	var position *kgo.Record
-	err := c.Connection.ReadCommitted(ctx, log, func(r *kgo.Record) (bool, error) {
+// folded is what a partition of the changelog says.
+type folded struct {
+	ledgers  map[string][]byte
+	position *kgo.Record
+}
+
+// compareChangelog folds the changelog and wants the engine's ledgers, byte for byte.
+func (c Case) compareChangelog(ctx context.Context, order *order, expected map[int32]*fold, committed map[int32]commit, v *Verdict) error {
+	logs := map[int32]*folded{}
+	for n := range expected {
+		logs[n] = &folded{ledgers: map[string][]byte{}}
+	}
+	err := c.Connection.ReadTopic(ctx, c.Topics.Changelog.Name, func(r *kgo.Record) error {
 		order.see(r)
-		switch {
+		switch log := logs[r.Partition]; {
 		case stream.IsPosition(r):
-			position = r
+			log.position = r
 		case r.Value == nil:
-			delete(folded, string(r.Key))
+			delete(log.ledgers, string(r.Key))
 		default:
-			folded[string(r.Key)] = r.Value
+			log.ledgers[string(r.Key)] = r.Value
 		}
-		return true, nil
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	v.Ledgers += len(folded)
 	var findings []error
-	if diff := ledgerDifferences(o.at[committed].ledgers, folded); diff != "" {
+	for _, n := range slices.Sorted(maps.Keys(logs)) {
+		v.Ledgers += len(logs[n].ledgers)
+		findings = append(findings, c.compareFolded(n, logs[n], expected[n], committed[n].offset))
+	}
+	return errors.Join(findings...)
+}
+
+func (c Case) compareFolded(n int32, log *folded, o *fold, committed int64) error {
+	var findings []error
+	if diff := ledgerDifferences(o.at[committed].ledgers, log.ledgers); diff != "" {
 		findings = append(findings, broken(ChangelogFold, "the ledgers of changelog/%d are not the engine's:\n%s", n, diff))
 	}
 	if committed == 0 {
 		return errors.Join(findings...)
 	}
 	want := stream.PositionRecord{Input: committed, Clock: o.at[committed].clock, EventsTopic: c.Topics.Events.ID}
-	if position == nil {
+	if log.position == nil {
 		return errors.Join(append(findings, broken(ChangelogPosition, "changelog/%d has no position record", n))...)
 	}
-	if got, err := stream.ParsePosition(position); err != nil || got != want {
+	if got, err := stream.ParsePosition(log.position); err != nil || got != want {
 		findings = append(findings, broken(ChangelogPosition, "the last position record of changelog/%d says %+v, wanted %+v", n, got, want))
 	}
 	return errors.Join(findings...)

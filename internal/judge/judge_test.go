@@ -171,20 +171,16 @@ func (r *run) work() {
 func (r *run) rewrite(topic kafka.Topic, change func([]*kgo.Record) []*kgo.Record) {
 	r.Helper()
 	var all []*kgo.Record
-	ends, err := r.Connection.Ends(r.Context(), topic.Name)
-	if err != nil {
+	if err := r.Connection.ReadTopic(r.Context(), topic.Name, func(rec *kgo.Record) error {
+		all = append(all, &kgo.Record{Topic: topic.Name, Partition: rec.Partition, Key: rec.Key, Value: rec.Value, Headers: rec.Headers, Timestamp: rec.Timestamp})
+		return nil
+	}); err != nil {
 		r.Fatal(err)
 	}
-	for n := range topic.Partitions {
-		if err := r.Connection.ReadCommitted(r.Context(), kafka.Span{Topic: topic.Name, Partition: n, End: ends[n]}, func(rec *kgo.Record) (bool, error) {
-			all = append(all, &kgo.Record{Topic: topic.Name, Partition: n, Key: rec.Key, Value: rec.Value, Headers: rec.Headers, Timestamp: rec.Timestamp})
-			return true, nil
-		}); err != nil {
-			r.Fatal(err)
-		}
-	}
+	slices.SortStableFunc(all, func(a, b *kgo.Record) int { return int(a.Partition - b.Partition) })
 	admin := kadm.NewClient(r.client)
-	if _, err := admin.DeleteTopics(r.Context(), topic.Name); err != nil {
+	var err error
+	if _, err = admin.DeleteTopics(r.Context(), topic.Name); err != nil {
 		r.Fatal(err)
 	}
 	r.client.Close()
@@ -401,19 +397,13 @@ func TestLivenessIsNamed(t *testing.T) {
 func TestWhatGoesWrongMeanwhileIsSeen(t *testing.T) {
 	last := func(r *run, topic kafka.Topic, wanted func(*kgo.Record) bool) *kgo.Record {
 		var found *kgo.Record
-		ends, err := r.Connection.Ends(r.Context(), topic.Name)
-		if err != nil {
-			r.Fatal(err)
-		}
-		for n := range topic.Partitions {
-			if err := r.Connection.ReadCommitted(r.Context(), kafka.Span{Topic: topic.Name, Partition: n, End: ends[n]}, func(rec *kgo.Record) (bool, error) {
-				if wanted(rec) {
-					found = rec
-				}
-				return true, nil
-			}); err != nil {
-				r.Fatal(err)
+		if err := r.Connection.ReadTopic(r.Context(), topic.Name, func(rec *kgo.Record) error {
+			if wanted(rec) {
+				found = rec
 			}
+			return nil
+		}); err != nil {
+			r.Fatal(err)
 		}
 		return &kgo.Record{Topic: topic.Name, Partition: found.Partition, Key: found.Key, Value: found.Value, Headers: found.Headers}
 	}

@@ -80,13 +80,13 @@ func (o *Observer) see(r *kgo.Record) {
 	}
 }
 
-// poll asks for the committed offsets, with a client of its own: one that consumes waits for its fetches.
+// poll asks for the committed offsets, with another client than the one that reads: that one waits for its fetches.
 func (o *Observer) poll(ctx context.Context) {
-	cl, err := kgo.NewClient(o.c.Connection.Options()...)
+	cl, done, err := o.c.Connection.Asker()
 	if err != nil {
 		return // one of the same options works
 	}
-	defer cl.Close()
+	defer done()
 	every := time.NewTicker(commitsEvery)
 	defer every.Stop()
 	for {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
@@ -23,7 +22,7 @@ func Versions(ctx context.Context, c Case, id string) (map[int]int, error) {
 	inForce := map[int32]int{}     // by partition
 	unrewarded := map[string]int{} // version by place
 	var findings []error
-	err := c.each(ctx, c.Topics.Events, func(r *kgo.Record) error {
+	err := c.Connection.ReadTopic(ctx, c.Topics.Events.Name, func(r *kgo.Record) error {
 		var event struct{ ID, Type string }
 		if err := json.Unmarshal(r.Value, &event); err != nil {
 			return fmt.Errorf("%s/%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
@@ -47,7 +46,7 @@ func Versions(ctx context.Context, c Case, id string) (map[int]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.each(ctx, c.Topics.Rewards, func(r *kgo.Record) error {
+	err = c.Connection.ReadTopic(ctx, c.Topics.Rewards.Name, func(r *kgo.Record) error {
 		var reward struct{ Data struct{ Version int } }
 		if err := json.Unmarshal(r.Value, &reward); err != nil {
 			return fmt.Errorf("%s/%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
@@ -69,20 +68,4 @@ func Versions(ctx context.Context, c Case, id string) (map[int]int, error) {
 		findings = append(findings[:maxFindings], fmt.Errorf("... and %d more", len(findings)-maxFindings))
 	}
 	return events, errors.Join(findings...)
-}
-
-// each visits the committed records of a topic, one partition after the other.
-func (c Case) each(ctx context.Context, t kafka.Topic, visit func(*kgo.Record) error) error {
-	ends, err := c.Connection.Ends(ctx, t.Name)
-	if err != nil {
-		return err
-	}
-	for n, end := range ends {
-		if err := c.Connection.ReadCommitted(ctx, kafka.Span{Topic: t.Name, Partition: n, End: end}, func(r *kgo.Record) (bool, error) {
-			return true, visit(r)
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

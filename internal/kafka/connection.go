@@ -33,6 +33,7 @@ type Connection struct {
 	Log      *slog.Logger // default none
 	Hooks    []kgo.Hook   // metrics
 	Security Security     // default none
+	Asks     *kgo.Client  // asks about logs and groups, and is closed by whoever made it; default a client for each question
 	// Dial replaces the dialer, in tests.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }

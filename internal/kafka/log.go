@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -40,11 +42,11 @@ func (c Connection) StableEnds(ctx context.Context, topic string) (map[int32]int
 }
 
 func (c Connection) offsets(ctx context.Context, topic string, list func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
-	cl, err := kgo.NewClient(c.Options()...)
+	cl, done, err := c.Asker()
 	if err != nil {
-		return nil, fmt.Errorf("kafka client: %w", err)
+		return nil, err
 	}
-	defer cl.Close()
+	defer done()
 	listed, err := list(kadm.NewClient(cl), ctx, topic)
 	if err == nil {
 		err = listed.Error()
@@ -55,6 +57,17 @@ func (c Connection) offsets(ctx context.Context, topic string, list func(*kadm.C
 	offsets := map[int32]int64{}
 	listed.Each(func(o kadm.ListedOffset) { offsets[o.Partition] = o.Offset })
 	return offsets, nil
+}
+
+// Asker is the client that asks, or else one for a single question, and what to call when it is answered.
+func (c Connection) Asker() (cl *kgo.Client, done func(), err error) {
+	if c.Asks != nil {
+		return c.Asks, func() {}, nil
+	}
+	if cl, err = kgo.NewClient(c.Options()...); err != nil {
+		return nil, nil, fmt.Errorf("kafka client: %w", err)
+	}
+	return cl, cl.Close, nil
 }
 
 // hasMore asks the broker whether its log has anything from an offset to the span's end, decided or not. That a reader hears nothing does not
@@ -102,15 +115,46 @@ func (c Connection) hasMore(ctx context.Context, cl *kgo.Client, span Span, at i
 	return batch.FirstOffset < span.End, nil
 }
 
-// ReadCommitted visits the committed records of a span in order, until visit wants no more or the end is reached. It waits out
-// open transactions. The error wraps kerr.OffsetOutOfRange if the log does not have From.
-func (c Connection) ReadCommitted(ctx context.Context, span Span, visit func(*kgo.Record) (more bool, err error)) error {
-	start := kgo.NewOffset().At(span.From)
-	if span.From == 0 {
-		start = kgo.NewOffset().AtStart()
+// Spans are the stretches of a topic's partitions from where their logs begin to their ends.
+func Spans(topic string, ends map[int32]int64) (spans []Span) {
+	for _, n := range slices.Sorted(maps.Keys(ends)) {
+		spans = append(spans, Span{Topic: topic, Partition: n, End: ends[n]})
+	}
+	return spans
+}
+
+// ReadTopic visits the committed records that a topic has by now, each partition's in order; of several partitions they come as they come.
+func (c Connection) ReadTopic(ctx context.Context, topic string, visit func(*kgo.Record) error) error {
+	ends, err := c.Ends(ctx, topic)
+	if err != nil {
+		return err
+	}
+	return c.ReadCommitted(ctx, Spans(topic, ends), func(r *kgo.Record) (bool, error) { return true, visit(r) })
+}
+
+// ReadCommitted visits the committed records of spans, each span's in order, until visit wants no more or all ends are reached; of several spans
+// they come as they come. It waits out open transactions. The error wraps kerr.OffsetOutOfRange if a log does not have From.
+func (c Connection) ReadCommitted(ctx context.Context, spans []Span, visit func(*kgo.Record) (more bool, err error)) error {
+	rest := map[place]*reading{}
+	starts := map[string]map[int32]kgo.Offset{}
+	for _, span := range spans {
+		if span.From >= span.End {
+			continue
+		}
+		rest[place{span.Topic, span.Partition}] = &reading{span, span.From}
+		if starts[span.Topic] == nil {
+			starts[span.Topic] = map[int32]kgo.Offset{}
+		}
+		starts[span.Topic][span.Partition] = kgo.NewOffset().At(span.From)
+		if span.From == 0 {
+			starts[span.Topic][span.Partition] = kgo.NewOffset().AtStart()
+		}
+	}
+	if len(rest) == 0 {
+		return ctx.Err()
 	}
 	cl, err := kgo.NewClient(append(c.Options(),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{span.Topic: {span.Partition: start}}),
+		kgo.ConsumePartitions(starts),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // the end can lie behind a transaction's marker
@@ -122,7 +166,7 @@ func (c Connection) ReadCommitted(ctx context.Context, span Span, visit func(*kg
 	}
 	defer cl.Close()
 	heard := time.Now()
-	for at := span.From; at < span.End; {
+	for len(rest) > 0 {
 		waiting, cancel := context.WithTimeout(ctx, readIdle)
 		fetches := cl.PollFetches(waiting)
 		cancel()
@@ -131,27 +175,31 @@ func (c Connection) ReadCommitted(ctx context.Context, span Span, visit func(*kg
 		}
 		for _, f := range fetches.Errors() {
 			if !errors.Is(f.Err, context.DeadlineExceeded) {
-				return fmt.Errorf("read %s/%d: %w", span.Topic, span.Partition, c.Denied(f.Err, OnTopic(span.Topic, Read)))
+				return fmt.Errorf("read %s/%d: %w", f.Topic, f.Partition, c.Denied(f.Err, OnTopic(f.Topic, Read)))
 			}
-			// Compaction can have removed what stood at the last offsets.
-			switch more, err := c.hasMore(ctx, cl, span, at); {
-			case err == nil && !more:
-				return nil
-			case time.Since(heard) <= readStall:
-			case err != nil:
-				return fmt.Errorf("read %s/%d: nothing came for %s at offset %d of %d: %w", span.Topic, span.Partition, readStall, at, span.End, err)
-			default:
-				return fmt.Errorf("read %s/%d: nothing came for %s at offset %d of %d: a transaction is hanging (kafka-transactions.sh find-hanging)",
-					span.Topic, span.Partition, readStall, at, span.End)
+			for at, r := range rest {
+				over, err := c.isOver(ctx, cl, r, time.Since(heard) > readStall)
+				if err != nil {
+					return err
+				}
+				if over {
+					delete(rest, at)
+				}
 			}
 		}
 		for iter := fetches.RecordIter(); !iter.Done(); {
 			r := iter.Next()
-			at, heard = r.Offset+1, time.Now()
-			if r.Offset >= span.End {
-				return nil
+			in := place{r.Topic, r.Partition}
+			reading := rest[in]
+			if reading == nil {
+				continue // it was read to its end, and goes on
 			}
-			if r.Attrs.IsControl() {
+			reading.at, heard = r.Offset+1, time.Now()
+			if reading.at >= reading.End {
+				delete(rest, in)
+				cl.PauseFetchPartitions(map[string][]int32{r.Topic: {r.Partition}})
+			}
+			if r.Attrs.IsControl() || r.Offset >= reading.End {
 				continue
 			}
 			if more, err := visit(r); err != nil || !more {
@@ -160,4 +208,33 @@ func (c Connection) ReadCommitted(ctx context.Context, span Span, visit func(*kg
 		}
 	}
 	return nil
+}
+
+// place is a partition of a topic.
+type place struct {
+	topic     string
+	partition int32
+}
+
+// reading is a span that is being read.
+type reading struct {
+	Span
+	at int64 // the offset that comes next
+}
+
+// isOver says whether a span of which nothing comes has come to its end before its end: compaction can have removed what stood at the last offsets.
+// The error is that of a read that has stalled.
+func (c Connection) isOver(ctx context.Context, cl *kgo.Client, r *reading, stalled bool) (bool, error) {
+	more, err := c.hasMore(ctx, cl, r.Span, r.at)
+	switch {
+	case err == nil && !more:
+		return true, nil
+	case !stalled:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("read %s/%d: nothing came for %s at offset %d of %d: %w", r.Topic, r.Partition, readStall, r.at, r.End, err)
+	default:
+		return false, fmt.Errorf("read %s/%d: nothing came for %s at offset %d of %d: a transaction is hanging (kafka-transactions.sh find-hanging)",
+			r.Topic, r.Partition, readStall, r.at, r.End)
+	}
 }

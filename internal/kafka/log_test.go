@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -61,6 +62,43 @@ func TestTheEmbeddedBrokerKeepsWhatIsCompacted(t *testing.T) {
 	}
 }
 
+// Of several partitions each is read in order and to its own end, wherever the others are: one that goes on, one that ends early, as if compaction had
+// taken away its last records, one that is empty.
+func TestSpansAreReadToTheirEnds(t *testing.T) {
+	_, c, _, topics := onEmbedded(t)
+	if _, err := kadm.NewClient(connect(t, c)).CreatePartitions(t.Context(), 3, topics.Changelog.Name); err != nil {
+		t.Fatal(err)
+	}
+	cl := connect(t, c, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for n, users := range [][]string{{"a", "b", "c", "d"}, {"e", "e", "e"}, {}, {"f"}} {
+		for i, user := range users {
+			r := &kgo.Record{Topic: topics.Changelog.Name, Partition: int32(n), Key: []byte(user), Value: fmt.Append(nil, user, i)} //nolint:gosec // small
+			if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	spans := kafka.Spans(topics.Changelog.Name, map[int32]int64{0: 3, 1: 9, 2: 0, 3: 1})
+	spans[0].From = 1
+	got := map[int32][]string{}
+	if err := c.ReadCommitted(t.Context(), spans, func(r *kgo.Record) (bool, error) {
+		got[r.Partition] = append(got[r.Partition], string(r.Value))
+		return true, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[int32][]string{0: {"b1", "c2"}, 1: {"e0", "e1", "e2"}, 3: {"f0"}}, got); diff != "" {
+		t.Error(diff)
+	}
+	visited := 0
+	if err := c.ReadTopic(t.Context(), topics.Changelog.Name, func(*kgo.Record) error {
+		visited++
+		return nil
+	}); err != nil || visited != 8 {
+		t.Errorf("%d records were visited, and the error is %v", visited, err)
+	}
+}
+
 // onEmbedded is a broker of the test's own, with topics of one partition, and a client.
 func onEmbedded(t *testing.T) (*kafka.Embedded, kafka.Connection, *kgo.Client, kafka.TopicsState) {
 	t.Helper()
@@ -80,7 +118,7 @@ func onEmbedded(t *testing.T) (*kafka.Embedded, kafka.Connection, *kgo.Client, k
 
 func read(t *testing.T, c kafka.Connection, topic string, end int64) (values []string) {
 	t.Helper()
-	if err := c.ReadCommitted(t.Context(), kafka.Span{Topic: topic, End: end}, func(r *kgo.Record) (bool, error) {
+	if err := c.ReadCommitted(t.Context(), []kafka.Span{{Topic: topic, End: end}}, func(r *kgo.Record) (bool, error) {
 		values = append(values, string(r.Value))
 		return true, nil
 	}); err != nil {

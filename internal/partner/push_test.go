@@ -379,17 +379,11 @@ func pushesShare(h *house) {
 
 func (h *house) read(topic string) (all []*kgo.Record) {
 	h.Helper()
-	ends, err := h.connection.Ends(h.Context(), topic)
-	if err != nil {
+	if err := h.connection.ReadTopic(h.Context(), topic, func(r *kgo.Record) error {
+		all = append(all, r)
+		return nil
+	}); err != nil {
 		h.Fatal(err)
-	}
-	for n, end := range ends {
-		if err := h.connection.ReadCommitted(h.Context(), kafka.Span{Topic: topic, Partition: n, End: end}, func(r *kgo.Record) (bool, error) {
-			all = append(all, r)
-			return true, nil
-		}); err != nil {
-			h.Fatal(err)
-		}
 	}
 	return all
 }

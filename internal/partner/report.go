@@ -49,22 +49,16 @@ type Row struct {
 
 // Read counts what is committed on a partner's topic now. Rows are in order, a total before its parts.
 func (r Report) Read(ctx context.Context, c kafka.Connection, topic string) ([]Row, error) {
-	ends, err := c.Ends(ctx, topic)
+	count := newCount(r.By)
+	err := c.ReadTopic(ctx, topic, func(rec *kgo.Record) error {
+		o, err := Read(rec)
+		if err != nil {
+			return err
+		}
+		return count.add(o)
+	})
 	if err != nil {
 		return nil, err
-	}
-	count := newCount(r.By)
-	for _, n := range slices.Sorted(maps.Keys(ends)) {
-		err := c.ReadCommitted(ctx, kafka.Span{Topic: topic, Partition: n, End: ends[n]}, func(rec *kgo.Record) (bool, error) {
-			o, err := Read(rec)
-			if err != nil {
-				return false, err
-			}
-			return true, count.add(o)
-		})
-		if err != nil {
-			return nil, err
-		}
 	}
 	return r.rows(count.root, count.users), nil
 }

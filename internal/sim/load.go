@@ -269,5 +269,5 @@ func compile(c *model.Campaign) (*campaign.Campaign, error) {
 
 // connection is that of everybody but the processes: nothing strikes at it.
 func (w *world) connection() kafka.Connection {
-	return kafka.Connection{Brokers: w.brokers, Dial: w.virtual.DialContext}
+	return kafka.Connection{Brokers: w.brokers, Dial: w.virtual.DialContext, Asks: w.upstream}
 }

@@ -38,7 +38,7 @@ func storedBudgets(ctx context.Context, c kafka.Connection, topics kafka.TopicsS
 		return nil, err
 	}
 	stored := map[string][]byte{}
-	err = c.ReadCommitted(ctx, kafka.Span{Topic: topics.Changelog.Name, Partition: n, End: ends[n]}, func(r *kgo.Record) (bool, error) {
+	err = c.ReadCommitted(ctx, []kafka.Span{{Topic: topics.Changelog.Name, Partition: n, End: ends[n]}}, func(r *kgo.Record) (bool, error) {
 		if name := string(r.Key); campaign.IsStoredBudget(name) {
 			if stored[name] = r.Value; r.Value == nil {
 				delete(stored, name)

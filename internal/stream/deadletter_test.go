@@ -1,7 +1,6 @@
 package stream_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -46,23 +45,17 @@ func TestBrokenRecordsAmongGoodOnes(t *testing.T) {
 	if v := b.judge(b.dir("a")); v.Rewards != good || v.DeadLetters != len(broken) {
 		t.Errorf("%d good and %d broken records were judged: %s", good, len(broken), v)
 	}
-	ends, err := b.connection.Ends(t.Context(), b.topics.DeadLetters.Name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n, end := range ends {
-		if err := b.connection.ReadCommitted(context.Background(), kafka.Span{Topic: b.topics.DeadLetters.Name, Partition: n, End: end}, func(r *kgo.Record) (bool, error) {
-			place := stream.Header(r, "stampede_partition") + "@" + stream.Header(r, "stampede_offset")
-			if got := stream.Header(r, "stampede_reason"); got != reasons[place] {
-				t.Errorf("dead letter of %s has the reason %q, wanted %q", place, got, reasons[place])
-			}
-			if stream.Header(r, "stampede_topic") != b.topics.Events.Name || stream.Header(r, "stampede_detail") == "" || stream.Header(r, "stampede_timestamp") == "" {
-				t.Errorf("dead letter of %s lacks a header: %v", place, r.Headers)
-			}
-			return true, nil
-		}); err != nil {
-			t.Fatal(err)
+	if err := b.connection.ReadTopic(t.Context(), b.topics.DeadLetters.Name, func(r *kgo.Record) error {
+		place := stream.Header(r, "stampede_partition") + "@" + stream.Header(r, "stampede_offset")
+		if got := stream.Header(r, "stampede_reason"); got != reasons[place] {
+			t.Errorf("dead letter of %s has the reason %q, wanted %q", place, got, reasons[place])
 		}
+		if stream.Header(r, "stampede_topic") != b.topics.Events.Name || stream.Header(r, "stampede_detail") == "" || stream.Header(r, "stampede_timestamp") == "" {
+			t.Errorf("dead letter of %s lacks a header: %v", place, r.Headers)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

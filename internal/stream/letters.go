@@ -59,7 +59,7 @@ func (ls Letters) Read(ctx context.Context, visit func(*Letter) error) error {
 			return err
 		}
 		var parts []*kgo.Record
-		err = ls.Connection.ReadCommitted(ctx, kafka.Span{Topic: ls.Topics.DeadLetters.Name, Partition: n, End: ends[n]}, func(r *kgo.Record) (bool, error) {
+		err = ls.Connection.ReadCommitted(ctx, []kafka.Span{{Topic: ls.Topics.DeadLetters.Name, Partition: n, End: ends[n]}}, func(r *kgo.Record) (bool, error) {
 			if Header(r, headerReason) == "" {
 				return true, nil // it says that a letter was sent again
 			}
@@ -92,7 +92,7 @@ func lastPart(part string) bool {
 // replayed reads which letters of a partition were sent again, by the offset of their first part, and when.
 func (ls Letters) replayed(ctx context.Context, n int32, end int64) (map[int64]time.Time, error) {
 	replayed := map[int64]time.Time{}
-	err := ls.Connection.ReadCommitted(ctx, kafka.Span{Topic: ls.Topics.DeadLetters.Name, Partition: n, End: end}, func(r *kgo.Record) (bool, error) {
+	err := ls.Connection.ReadCommitted(ctx, []kafka.Span{{Topic: ls.Topics.DeadLetters.Name, Partition: n, End: end}}, func(r *kgo.Record) (bool, error) {
 		if of := Header(r, headerReplayOf); of != "" && Header(r, headerReason) == "" {
 			offset, err := strconv.ParseInt(of, 10, 64)
 			if err != nil {

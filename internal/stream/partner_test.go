@@ -3,7 +3,6 @@ package stream_test
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -61,20 +60,14 @@ func (b *bench) outcomesOf(name string) []*kgo.Record {
 	return b.committed(b.partners.Find(name).Topic)
 }
 
-// committed is all of a topic that was committed, partition by partition.
+// committed is all of a topic that was committed, each partition in order.
 func (b *bench) committed(topic string) (all []*kgo.Record) {
 	b.Helper()
-	ends, err := b.connection.Ends(b.Context(), topic)
-	if err != nil {
+	if err := b.connection.ReadTopic(b.Context(), topic, func(r *kgo.Record) error {
+		all = append(all, r)
+		return nil
+	}); err != nil {
 		b.Fatal(err)
-	}
-	for _, n := range slices.Sorted(maps.Keys(ends)) {
-		if err := b.connection.ReadCommitted(b.Context(), kafka.Span{Topic: topic, Partition: n, End: ends[n]}, func(r *kgo.Record) (bool, error) {
-			all = append(all, r)
-			return true, nil
-		}); err != nil {
-			b.Fatal(err)
-		}
 	}
 	return all
 }

@@ -36,26 +36,22 @@ type registry struct {
 
 // readRegistry reads what is committed now. Of who holds the transactional id nothing can be undecided.
 func readRegistry(ctx context.Context, c kafka.Connection, topics kafka.TopicsState) (*registry, error) {
-	ends, err := c.Ends(ctx, topics.Campaigns.Name)
-	if err != nil {
-		return nil, err
-	}
 	r := &registry{entries: map[string]registered{}, inForce: campaign.NewInForce()}
-	err = c.ReadCommitted(ctx, kafka.Span{Topic: topics.Campaigns.Name, End: ends[0]}, func(rec *kgo.Record) (bool, error) {
+	err := c.ReadTopic(ctx, topics.Campaigns.Name, func(rec *kgo.Record) error {
 		id := string(rec.Key)
 		delete(r.entries, id)
 		if rec.Value == nil {
-			return true, nil
+			return nil
 		}
 		var e registered
 		if err := json.Unmarshal(rec.Value, &e); err != nil {
-			return false, fmt.Errorf("topic %s, offset %d, campaign %q: it was not written by a publish (%w): does another program write to the topic?",
+			return fmt.Errorf("topic %s, offset %d, campaign %q: it was not written by a publish (%w): does another program write to the topic?",
 				rec.Topic, rec.Offset, id, err)
 		}
 		if e.EventsTopic == topicID(topics.Events) {
 			r.entries[id] = e
 		}
-		return true, nil
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -129,7 +125,7 @@ func countInProgress(ctx context.Context, c kafka.Connection, topics kafka.Topic
 		return err
 	}
 	users := map[string][]*campaign.Campaign{}
-	err = c.ReadCommitted(ctx, kafka.Span{Topic: topics.Changelog.Name, Partition: n, End: ends[n]}, func(rec *kgo.Record) (bool, error) {
+	err = c.ReadCommitted(ctx, []kafka.Span{{Topic: topics.Changelog.Name, Partition: n, End: ends[n]}}, func(rec *kgo.Record) (bool, error) {
 		user := string(rec.Key)
 		if user == "" || user[0] == 0xff { // a position, or a campaign
 			return true, nil

@@ -102,7 +102,7 @@ func (o *opener) changelogEnd(ctx context.Context, n int32) (int64, error) {
 // readChangelog visits the committed records from an offset until visit has seen enough or the end is reached. An offset that
 // the log does not have leads nowhere: nothing is visited.
 func (o *opener) readChangelog(ctx context.Context, n int32, from, end int64, visit func(*kgo.Record) (more bool, err error)) error {
-	err := o.connection.ReadCommitted(ctx, kafka.Span{Topic: o.topics.Changelog.Name, Partition: n, From: from, End: end}, visit)
+	err := o.connection.ReadCommitted(ctx, []kafka.Span{{Topic: o.topics.Changelog.Name, Partition: n, From: from, End: end}}, visit)
 	if errors.Is(err, kerr.OffsetOutOfRange) {
 		return nil
 	}

@@ -147,19 +147,13 @@ func (b *bench) post(address, user, more, header string) {
 // recordsOf are the committed records of a topic with a key.
 func (b *bench) recordsOf(topic kafka.Topic, key string) (all []*kgo.Record) {
 	b.Helper()
-	ends, err := b.connection.Ends(b.Context(), topic.Name)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for n := range topic.Partitions {
-		if err := b.connection.ReadCommitted(b.Context(), kafka.Span{Topic: topic.Name, Partition: n, End: ends[n]}, func(r *kgo.Record) (bool, error) {
-			if string(r.Key) == key {
-				all = append(all, r)
-			}
-			return true, nil
-		}); err != nil {
-			b.Fatal(err)
+	if err := b.connection.ReadTopic(b.Context(), topic.Name, func(r *kgo.Record) error {
+		if string(r.Key) == key {
+			all = append(all, r)
 		}
+		return nil
+	}); err != nil {
+		b.Fatal(err)
 	}
 	return all
 }

@@ -49,7 +49,7 @@ func readUserIn(ctx context.Context, c kafka.Connection, log kafka.Span, user st
 	own := map[string][]byte{} // what is no user's, by name
 	var encoded []byte
 	var place string
-	err := c.ReadCommitted(ctx, log, func(r *kgo.Record) (bool, error) {
+	err := c.ReadCommitted(ctx, []kafka.Span{log}, func(r *kgo.Record) (bool, error) {
 		switch {
 		case IsPosition(r):
 			p, err := ParsePosition(r)
@@ -108,7 +108,7 @@ func RecordsOf(ctx context.Context, c kafka.Connection, topics kafka.TopicsState
 		return err
 	}
 	for n := range t.Partitions {
-		err := c.ReadCommitted(ctx, kafka.Span{Topic: t.Name, Partition: n, End: ends[n]}, func(r *kgo.Record) (bool, error) {
+		err := c.ReadCommitted(ctx, []kafka.Span{{Topic: t.Name, Partition: n, End: ends[n]}}, func(r *kgo.Record) (bool, error) {
 			if string(r.Key) != user {
 				return true, nil
 			}
