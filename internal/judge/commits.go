@@ -1,7 +1,9 @@
 package judge
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -26,6 +28,24 @@ type commit struct {
 
 func newCommits() *commits {
 	return &commits{known: map[int32]commit{}, newest: map[string]uint64{}, retired: map[string]map[uint64]bool{}}
+}
+
+// offsets asks what the group has committed in each partition of events: -1 for nothing. The group's own list is asked for, which needs no
+// metadata of topics: an observer asks often.
+func (c Case) offsets(ctx context.Context, admin *kadm.Client) (map[int32]kadm.OffsetResponse, error) {
+	fetched, err := admin.FetchOffsets(ctx, c.Group)
+	if err != nil {
+		return nil, fmt.Errorf("offsets of group %s: %w", c.Group, err)
+	}
+	told := map[int32]kadm.OffsetResponse{}
+	for n := range c.Topics.Events.Partitions {
+		o, known := fetched.Lookup(c.Topics.Events.Name, n)
+		if !known {
+			o.At = -1
+		}
+		told[n] = o
+	}
+	return told, nil
 }
 
 // see is shown the offsets of one answer.

@@ -189,14 +189,13 @@ func (c Case) committed(ctx context.Context) (map[int32]commit, error) {
 		return nil, err
 	}
 	defer done()
-	fetched, err := kadm.NewClient(cl).FetchOffsetsForTopics(ctx, c.Group, c.Topics.Events.Name)
+	told, err := c.offsets(ctx, kadm.NewClient(cl))
 	if err != nil {
-		return nil, fmt.Errorf("offsets of group %s: %w", c.Group, err)
+		return nil, err
 	}
 	committed := map[int32]commit{}
-	for n := range c.Topics.Events.Partitions {
-		o, ok := fetched.Lookup(c.Topics.Events.Name, n)
-		if !ok || o.Err != nil {
+	for n, o := range told {
+		if o.Err != nil {
 			return nil, fmt.Errorf("offset of group %s in partition %d: %w", c.Group, n, o.Err)
 		}
 		named := stream.Commit{}

@@ -3,6 +3,7 @@ package judge
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -106,16 +107,11 @@ func (o *Observer) ask(ctx context.Context, admin *kadm.Client) {
 	o.mu.Lock()
 	began := o.polls
 	o.mu.Unlock()
-	fetched, err := admin.FetchOffsetsForTopics(ctx, o.c.Group, o.c.Topics.Events.Name)
+	told, err := o.c.offsets(ctx, admin)
 	if err != nil {
 		return // things go wrong: that is what this is for
 	}
-	told := map[int32]kadm.OffsetResponse{}
-	fetched.Each(func(r kadm.OffsetResponse) {
-		if r.Err == nil && r.Topic == o.c.Topics.Events.Name {
-			told[r.Partition] = r
-		}
-	})
+	maps.DeleteFunc(told, func(_ int32, r kadm.OffsetResponse) bool { return r.Err != nil })
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.commits.see(told)
