@@ -1,7 +1,6 @@
 package judge
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -137,13 +136,9 @@ func (f *folding) claimed(r *kgo.Record, claims []campaign.Claim, answers []camp
 
 // compareMessages wants the claims and answers in the logs to be those of the engine, record for record and in order, and every claim to be
 // answered once all is processed.
-func (c Case) compareMessages(ctx context.Context, expected map[int32]*fold, committed map[int32]commit, v *Verdict) error {
-	if len(budgetsIn(expected)) == 0 {
+func (c Case) compareMessages(left *left, expected map[int32]*fold, committed map[int32]commit, v *Verdict) error {
+	if len(c.Budgets) == 0 {
 		return nil
-	}
-	written, err := c.messages(ctx)
-	if err != nil {
-		return err
 	}
 	var findings []error
 	for _, n := range slices.Sorted(maps.Keys(expected)) {
@@ -156,7 +151,7 @@ func (c Case) compareMessages(ctx context.Context, expected map[int32]*fold, com
 					want = append(want, m.String())
 				}
 			}
-			for _, r := range written[n] {
+			for _, r := range left.messages[n] {
 				if r.Partition != to {
 					continue
 				}
@@ -191,18 +186,4 @@ func allAnswered(folds map[int32]*fold) error {
 		}
 	}
 	return nil
-}
-
-// messages reads the claims and answers of all partitions of events, by the partition that has led to them.
-func (c Case) messages(ctx context.Context) (map[int32][]*kgo.Record, error) {
-	bySource := map[int32][]*kgo.Record{}
-	err := c.Connection.ReadTopic(ctx, c.Topics.Events.Name, func(r *kgo.Record) error {
-		if stream.Header(r, "stampede_offset") == "" {
-			return nil // an event, or what somebody has published
-		}
-		source, _, err := causeOf(r)
-		bySource[source] = append(bySource[source], r)
-		return err
-	})
-	return bySource, err
 }

@@ -57,11 +57,13 @@ type folding struct {
 
 // fold runs the engine alone over each partition's events up to what is committed, and keeps what is kept there and at others before it.
 func (c Case) fold(ctx context.Context, committed map[int32]commit, others map[int32][]int64) (map[int32]*fold, error) {
-	ends, foldings := map[int32]int64{}, map[int32]*folding{}
+	var spans []kafka.Span
+	foldings := map[int32]*folding{}
 	for n, to := range committed {
-		ends[n], foldings[n] = to.offset, c.newFolding(others[n])
+		spans = append(spans, kafka.Span{Topic: c.Topics.Events.Name, Partition: n, End: to.offset})
+		foldings[n] = c.newFolding(others[n])
 	}
-	err := c.Connection.ReadCommitted(ctx, kafka.Spans(c.Topics.Events.Name, ends), func(r *kgo.Record) (bool, error) {
+	err := c.Connection.ReadCommitted(ctx, spans, func(r *kgo.Record) (bool, error) {
 		f := foldings[r.Partition]
 		f.keepBefore(r.Offset)
 		if err := f.readModel(r); err != nil {
@@ -72,7 +74,7 @@ func (c Case) fold(ctx context.Context, committed map[int32]commit, others map[i
 	folds := map[int32]*fold{}
 	for n, f := range foldings {
 		f.keepBefore(math.MaxInt64)
-		f.keep(ends[n])
+		f.keep(committed[n].offset)
 		folds[n] = f.fold
 	}
 	return folds, err

@@ -93,16 +93,22 @@ func Judge(ctx context.Context, c Case) (Verdict, error) {
 	}
 	c.Budgets = budgetsIn(expected)
 	order := newOrder(c)
-	return v, errors.Join(
+	left, err := c.read(ctx, order)
+	if err != nil {
+		return v, err
+	}
+	err = errors.Join(
 		ahead,
-		c.compareRewards(ctx, order, expected, committed, &v),
-		c.compareDeadLetters(ctx, order, expected, &v),
-		c.compareOutcomes(ctx, order, expected, &v),
-		c.compareMessages(ctx, expected, committed, &v),
-		c.compareChangelog(ctx, order, expected, committed, &v),
-		order.err(), // of all that was read above
+		left.err(),
+		compareRewards(left, expected, committed, &v),
+		compareDeadLetters(left, expected, &v),
+		c.compareOutcomes(left, expected, &v),
+		c.compareMessages(left, expected, committed, &v),
+		c.compareChangelog(left, expected, committed, &v),
+		order.err(),
 		c.compareStores(positions, expected, committed, &v),
 	)
+	return v, err
 }
 
 // Remaining is how many offsets of events the group has not committed yet. Nothing is compared; it may be asked at any time.
@@ -150,28 +156,23 @@ func (c Case) awaitNoOpenTransaction(ctx context.Context) error {
 		settle = settleTimeout
 	}
 	deadline := time.Now().Add(settle)
+	topics := []string{c.Topics.Rewards.Name, c.Topics.Changelog.Name, c.Topics.DeadLetters.Name, c.Topics.Events.Name}
+	for _, t := range c.Topics.Outcomes {
+		topics = append(topics, t.Name)
+	}
 	for {
-		var open []string
-		for _, t := range append([]kafka.Topic{c.Topics.Rewards, c.Topics.Changelog, c.Topics.DeadLetters, c.Topics.Events}, c.Topics.Outcomes...) {
-			stable, err := c.Connection.StableEnds(ctx, t.Name)
-			if err != nil {
-				return err
-			}
-			ends, err := c.Connection.Ends(ctx, t.Name)
-			if err != nil {
-				return err
-			}
-			for n, end := range ends {
-				if stable[n] < end {
-					open = append(open, fmt.Sprintf("%s/%d from offset %d", t.Name, n, stable[n]))
-				}
-			}
+		undecided, err := c.Connection.Undecided(ctx, topics...)
+		if err != nil {
+			return err
 		}
-		if len(open) == 0 {
+		if len(undecided) == 0 {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			slices.Sort(open)
+			var open []string
+			for _, s := range undecided {
+				open = append(open, fmt.Sprintf("%s/%d from offset %d", s.Topic, s.Partition, s.From))
+			}
 			return broken(NoOpenTransaction, "transactions are left open in %s", strings.Join(open, ", "))
 		}
 		select {
@@ -210,11 +211,8 @@ func (c Case) committed(ctx context.Context) (map[int32]commit, error) {
 }
 
 // compareRewards wants the same rewards in the same order, record for record: those of the engine, and of the model if there is one.
-func (c Case) compareRewards(ctx context.Context, order *order, expected map[int32]*fold, committed map[int32]commit, v *Verdict) error {
-	issued, err := c.bySource(ctx, c.Topics.Rewards, order)
-	if err != nil {
-		return err
-	}
+func compareRewards(left *left, expected map[int32]*fold, committed map[int32]commit, v *Verdict) error {
+	issued := left.rewards
 	var findings []error
 	for _, n := range slices.Sorted(maps.Keys(expected)) {
 		o := expected[n]
@@ -243,16 +241,12 @@ func rewardLines(rewards []*kgo.Record) []string {
 }
 
 // compareDeadLetters wants every record that can't be processed, once, with its bytes and its reason.
-func (c Case) compareDeadLetters(ctx context.Context, order *order, expected map[int32]*fold, v *Verdict) error {
-	written, err := c.bySource(ctx, c.Topics.DeadLetters, order)
-	if err != nil {
-		return err
-	}
+func compareDeadLetters(left *left, expected map[int32]*fold, v *Verdict) error {
 	var findings []error
 	for _, n := range slices.Sorted(maps.Keys(expected)) {
 		o := expected[n]
 		var got []letter
-		for rest := written[n]; len(rest) > 0; {
+		for rest := left.letters[n]; len(rest) > 0; {
 			parts := 1
 			for parts < len(rest) && stream.Header(rest[parts], "stampede_offset") == stream.Header(rest[0], "stampede_offset") {
 				parts++
@@ -276,49 +270,12 @@ func (c Case) compareDeadLetters(ctx context.Context, order *order, expected map
 	return errors.Join(findings...)
 }
 
-// bySource reads a topic and sorts its records by the events partition that they say they come from, keeping their order.
-func (c Case) bySource(ctx context.Context, t kafka.Topic, order *order) (map[int32][]*kgo.Record, error) {
-	bySource := map[int32][]*kgo.Record{}
-	err := c.Connection.ReadTopic(ctx, t.Name, func(r *kgo.Record) error {
-		order.see(r)
-		source, _, err := causeOf(r)
-		bySource[source] = append(bySource[source], r)
-		return err
-	})
-	return bySource, err
-}
-
-// folded is what a partition of the changelog says.
-type folded struct {
-	ledgers  map[string][]byte
-	position *kgo.Record
-}
-
-// compareChangelog folds the changelog and wants the engine's ledgers, byte for byte.
-func (c Case) compareChangelog(ctx context.Context, order *order, expected map[int32]*fold, committed map[int32]commit, v *Verdict) error {
-	logs := map[int32]*folded{}
-	for n := range expected {
-		logs[n] = &folded{ledgers: map[string][]byte{}}
-	}
-	err := c.Connection.ReadTopic(ctx, c.Topics.Changelog.Name, func(r *kgo.Record) error {
-		order.see(r)
-		switch log := logs[r.Partition]; {
-		case stream.IsPosition(r):
-			log.position = r
-		case r.Value == nil:
-			delete(log.ledgers, string(r.Key))
-		default:
-			log.ledgers[string(r.Key)] = r.Value
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
+// compareChangelog wants the changelog's fold to be the engine's ledgers, byte for byte.
+func (c Case) compareChangelog(left *left, expected map[int32]*fold, committed map[int32]commit, v *Verdict) error {
 	var findings []error
-	for _, n := range slices.Sorted(maps.Keys(logs)) {
-		v.Ledgers += len(logs[n].ledgers)
-		findings = append(findings, c.compareFolded(n, logs[n], expected[n], committed[n].offset))
+	for _, n := range slices.Sorted(maps.Keys(expected)) {
+		v.Ledgers += len(left.changelog[n].ledgers)
+		findings = append(findings, c.compareFolded(n, left.changelog[n], expected[n], committed[n].offset))
 	}
 	return errors.Join(findings...)
 }

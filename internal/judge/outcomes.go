@@ -1,20 +1,17 @@
 package judge
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/stampede-rewards/stampede/internal/kafka"
 )
 
 // compareOutcomes wants on each partner's topic the engine's outcomes, once. They don't say which record led to them, so what is compared is, for each
 // pseudonym, all of it in order: the user's events are in one partition, and so are the pseudonym's outcomes.
-func (c Case) compareOutcomes(ctx context.Context, order *order, expected map[int32]*fold, v *Verdict) error {
+func (c Case) compareOutcomes(left *left, expected map[int32]*fold, v *Verdict) error {
 	var findings []error
 	for _, name := range c.Partners.Names() {
 		topic := c.Topics.Outcome(c.Partners.Find(name).Topic)
@@ -27,10 +24,7 @@ func (c Case) compareOutcomes(ctx context.Context, order *order, expected map[in
 				}
 			}
 		}
-		got, err := c.byPseudonym(ctx, topic, order)
-		if err != nil {
-			return err
-		}
+		got := left.outcomes[topic.Name]
 		for _, pseudonym := range slices.Sorted(maps.Keys(want)) {
 			if diff := firstDifferences(want[pseudonym], got[pseudonym]); diff != "" && len(findings) < maxFindings {
 				findings = append(findings, broken(Outcomes, "those of pseudonym %s in %s differ:\n%s", pseudonym, topic.Name, diff))
@@ -44,17 +38,6 @@ func (c Case) compareOutcomes(ctx context.Context, order *order, expected map[in
 		}
 	}
 	return errors.Join(findings...)
-}
-
-// byPseudonym reads a partner's topic.
-func (c Case) byPseudonym(ctx context.Context, t kafka.Topic, order *order) (map[string][]string, error) {
-	got := map[string][]string{}
-	err := c.Connection.ReadTopic(ctx, t.Name, func(r *kgo.Record) error {
-		order.see(r)
-		got[string(r.Key)] = append(got[string(r.Key)], outcomeLine(r))
-		return nil
-	})
-	return got, err
 }
 
 func outcomeLine(r *kgo.Record) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -33,30 +34,71 @@ type Span struct {
 
 // Ends returns the offsets behind the last records of a topic's partitions, committed or not.
 func (c Connection) Ends(ctx context.Context, topic string) (map[int32]int64, error) {
-	return c.offsets(ctx, topic, (*kadm.Client).ListEndOffsets)
+	spans, err := c.Spans(ctx, topic)
+	return endsOf(spans), err
 }
 
 // StableEnds returns the offsets behind which transactions are still open, or the ends where none is.
 func (c Connection) StableEnds(ctx context.Context, topic string) (map[int32]int64, error) {
-	return c.offsets(ctx, topic, (*kadm.Client).ListCommittedOffsets)
+	spans, err := c.stable(ctx, topic)
+	return endsOf(spans), err
 }
 
-func (c Connection) offsets(ctx context.Context, topic string, list func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
+func endsOf(spans []Span) map[int32]int64 {
+	ends := make(map[int32]int64, len(spans))
+	for _, s := range spans {
+		ends[s.Partition] = s.End
+	}
+	return ends
+}
+
+// Spans are the logs of topics as they are now, in order: each partition's from where it begins to its end, committed or not.
+func (c Connection) Spans(ctx context.Context, topics ...string) ([]Span, error) {
+	return c.spans(ctx, topics, (*kadm.Client).ListEndOffsets)
+}
+
+func (c Connection) stable(ctx context.Context, topics ...string) ([]Span, error) {
+	return c.spans(ctx, topics, (*kadm.Client).ListCommittedOffsets)
+}
+
+// Undecided are the stretches of topics that begin with an open transaction.
+func (c Connection) Undecided(ctx context.Context, topics ...string) (undecided []Span, err error) {
+	stable, err := c.stable(ctx, topics...) // first: what is open later is not reported
+	if err != nil {
+		return nil, err
+	}
+	whole, err := c.Spans(ctx, topics...)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range whole {
+		if i < len(stable) && stable[i].End < s.End {
+			s.From = stable[i].End
+			undecided = append(undecided, s)
+		}
+	}
+	return undecided, nil
+}
+
+func (c Connection) spans(ctx context.Context, topics []string, list func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error)) (spans []Span, err error) {
 	cl, done, err := c.Asker()
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	listed, err := list(kadm.NewClient(cl), ctx, topic)
+	listed, err := list(kadm.NewClient(cl), ctx, topics...)
 	if err == nil {
 		err = listed.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list offsets of %s: %w", topic, c.Denied(err, OnTopic(topic, Read))) // whoever asks is going to read it
+		return nil, fmt.Errorf("list offsets of %s: %w", strings.Join(topics, ", "), c.Denied(err, OnTopic(topics[0], Read))) // whoever asks is going to read it
 	}
-	offsets := map[int32]int64{}
-	listed.Each(func(o kadm.ListedOffset) { offsets[o.Partition] = o.Offset })
-	return offsets, nil
+	for _, topic := range topics {
+		for _, n := range slices.Sorted(maps.Keys(listed[topic])) {
+			spans = append(spans, Span{Topic: topic, Partition: n, End: listed[topic][n].Offset})
+		}
+	}
+	return spans, nil
 }
 
 // Asker is the client that asks, or else one for a single question, and what to call when it is answered.
@@ -115,21 +157,13 @@ func (c Connection) hasMore(ctx context.Context, cl *kgo.Client, span Span, at i
 	return batch.FirstOffset < span.End, nil
 }
 
-// Spans are the stretches of a topic's partitions from where their logs begin to their ends.
-func Spans(topic string, ends map[int32]int64) (spans []Span) {
-	for _, n := range slices.Sorted(maps.Keys(ends)) {
-		spans = append(spans, Span{Topic: topic, Partition: n, End: ends[n]})
-	}
-	return spans
-}
-
 // ReadTopic visits the committed records that a topic has by now, each partition's in order; of several partitions they come as they come.
 func (c Connection) ReadTopic(ctx context.Context, topic string, visit func(*kgo.Record) error) error {
-	ends, err := c.Ends(ctx, topic)
+	spans, err := c.Spans(ctx, topic)
 	if err != nil {
 		return err
 	}
-	return c.ReadCommitted(ctx, Spans(topic, ends), func(r *kgo.Record) (bool, error) { return true, visit(r) })
+	return c.ReadCommitted(ctx, spans, func(r *kgo.Record) (bool, error) { return true, visit(r) })
 }
 
 // ReadCommitted visits the committed records of spans, each span's in order, until visit wants no more or all ends are reached; of several spans

@@ -78,8 +78,8 @@ func TestSpansAreReadToTheirEnds(t *testing.T) {
 			}
 		}
 	}
-	spans := kafka.Spans(topics.Changelog.Name, map[int32]int64{0: 3, 1: 9, 2: 0, 3: 1})
-	spans[0].From = 1
+	name := topics.Changelog.Name
+	spans := []kafka.Span{{name, 0, 1, 3}, {name, 1, 0, 9}, {name, 2, 0, 0}, {name, 3, 0, 1}}
 	got := map[int32][]string{}
 	if err := c.ReadCommitted(t.Context(), spans, func(r *kgo.Record) (bool, error) {
 		got[r.Partition] = append(got[r.Partition], string(r.Value))
