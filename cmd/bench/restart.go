@@ -33,6 +33,9 @@ func (r *rig) filled(ctx context.Context, j job, more ...string) (*site, *proces
 	return s, p, nil
 }
 
+// killedAfter is how long events arrive before the processor is killed.
+const killedAfter = 10 * time.Second
+
 // restart is a processor that is killed while events arrive, and started again at once: how long until it commits.
 func restart(j job) func(context.Context, *rig) (values, error) {
 	return func(ctx context.Context, r *rig) (v values, err error) {
@@ -48,7 +51,7 @@ func restart(j job) func(context.Context, *rig) (values, error) {
 			stop()
 			err = errors.Join(err, <-sent)
 		}()
-		time.Sleep(warmUp / time.Duration(r.small))
+		time.Sleep(killedAfter / time.Duration(r.small))
 		if err := p.kill(); err != nil {
 			return nil, err
 		}
