@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -61,19 +60,23 @@ func (c Connection) stable(ctx context.Context, topics ...string) ([]Span, error
 	return c.spans(ctx, topics, (*kadm.Client).ListCommittedOffsets)
 }
 
-// Undecided are the stretches of topics that begin with an open transaction.
+// Undecided are the stretches of topics that begin with an open transaction. Where a topic is written to meanwhile, one may be named that is open no
+// more, and none is left out.
 func (c Connection) Undecided(ctx context.Context, topics ...string) (undecided []Span, err error) {
-	stable, err := c.stable(ctx, topics...) // first: what is open later is not reported
+	stable, err := c.stable(ctx, topics...)
 	if err != nil {
 		return nil, err
+	}
+	decided := map[place]int64{}
+	for _, s := range stable {
+		decided[place{s.Topic, s.Partition}] = s.End
 	}
 	whole, err := c.Spans(ctx, topics...)
 	if err != nil {
 		return nil, err
 	}
-	for i, s := range whole {
-		if i < len(stable) && stable[i].End < s.End {
-			s.From = stable[i].End
+	for _, s := range whole {
+		if s.From = decided[place{s.Topic, s.Partition}]; s.From < s.End {
 			undecided = append(undecided, s)
 		}
 	}
@@ -87,11 +90,14 @@ func (c Connection) spans(ctx context.Context, topics []string, list func(*kadm.
 	}
 	defer done()
 	listed, err := list(kadm.NewClient(cl), ctx, topics...)
-	if err == nil {
-		err = listed.Error()
-	}
+	about := topics[0] // unless the error is another's
+	listed.Each(func(o kadm.ListedOffset) {
+		if err == nil && o.Err != nil {
+			err, about = o.Err, o.Topic
+		}
+	})
 	if err != nil {
-		return nil, fmt.Errorf("list offsets of %s: %w", strings.Join(topics, ", "), c.Denied(err, OnTopic(topics[0], Read))) // whoever asks is going to read it
+		return nil, fmt.Errorf("list offsets of %s: %w", about, c.Denied(err, OnTopic(about, Read))) // whoever asks is going to read it
 	}
 	for _, topic := range topics {
 		for _, n := range slices.Sorted(maps.Keys(listed[topic])) {

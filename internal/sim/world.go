@@ -34,7 +34,7 @@ const (
 	// patience is how long after the faults everything must be processed: longer than every timeout of the client and of the runtime
 	// one after the other.
 	patience     = 4 * time.Minute
-	patienceLook = 500 * time.Millisecond
+	patienceLook = time.Second
 	// stuck is how long nothing moves before the world looks whether the broker needs help, and unstuck how long all processes but one are away then.
 	stuck   = 50 * time.Second
 	unstuck = 45 * time.Second
