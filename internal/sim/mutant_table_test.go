@@ -170,7 +170,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a zone's name lies in the ledger that named it first", file: "pkg/campaign/zone.go",
-		old: "\tname = strings.Clone(name)", new: "\t_ = strings.Clone",
+		old: "\tz = readZone(file)\n", new: "\tz = readZone(file)\n\tz.name = name\n",
 	},
 	{
 		name: "a budget grants one too many", file: "pkg/campaign/budgets.go",

@@ -6,7 +6,6 @@ import (
 	_ "embed" // the tz database
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 )
@@ -55,9 +54,8 @@ func loadZone(name string) *zone {
 	if file == nil {
 		return nil // not remembered: what users make up must not grow the map
 	}
-	name = strings.Clone(name) // it may be in memory that is used again
-	z = readZone(name, file)
-	zones.loaded[name] = z
+	z = readZone(file)
+	zones.loaded[z.name] = z // the archive's own text: the caller's may be in memory that is used again
 	return z
 }
 
@@ -76,7 +74,7 @@ func indexZones(archive []byte) map[string]*zip.File {
 	return files
 }
 
-func readZone(name string, file *zip.File) *zone {
+func readZone(file *zip.File) *zone {
 	location, err := func() (*time.Location, error) {
 		r, err := file.Open()
 		if err != nil {
@@ -87,12 +85,12 @@ func readZone(name string, file *zip.File) *zone {
 		if err != nil {
 			return nil, err
 		}
-		return time.LoadLocationFromTZData(name, data)
+		return time.LoadLocationFromTZData(file.Name, data)
 	}()
 	if err != nil {
-		panic(fmt.Sprintf("BUG: the embedded tz database: %s: %v", name, err))
+		panic(fmt.Sprintf("BUG: the embedded tz database: %s: %v", file.Name, err))
 	}
-	return &zone{name: name, location: location}
+	return &zone{name: file.Name, location: location}
 }
 
 // offsetAt returns how many seconds east of UTC local time is at an instant (Unix ns).
