@@ -191,7 +191,7 @@ func (c Connection) ReadCommitted(ctx context.Context, spans []Span, visit func(
 		}
 	}
 	if len(rest) == 0 {
-		return ctx.Err()
+		return nil
 	}
 	cl, err := kgo.NewClient(append(c.Options(),
 		kgo.ConsumePartitions(starts),
@@ -227,24 +227,22 @@ func (c Connection) ReadCommitted(ctx context.Context, spans []Span, visit func(
 				}
 			}
 		}
-		for iter := fetches.RecordIter(); !iter.Done(); {
-			r := iter.Next()
-			in := place{r.Topic, r.Partition}
-			reading := rest[in]
-			if reading == nil {
-				continue // it was read to its end, and goes on
+		more := true
+		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+			in := place{f.Topic, f.Partition}
+			r := rest[in]
+			if r == nil || len(f.Records) == 0 || !more || err != nil {
+				return // what was read to its end may go on
 			}
-			reading.at, heard = r.Offset+1, time.Now()
-			if reading.at >= reading.End {
+			more, err = r.visit(f.Records, visit)
+			heard = time.Now()
+			if r.at >= r.End {
 				delete(rest, in)
-				cl.PauseFetchPartitions(map[string][]int32{r.Topic: {r.Partition}})
+				cl.PauseFetchPartitions(map[string][]int32{f.Topic: {f.Partition}})
 			}
-			if r.Attrs.IsControl() || r.Offset >= reading.End {
-				continue
-			}
-			if more, err := visit(r); err != nil || !more {
-				return err
-			}
+		})
+		if err != nil || !more {
+			return err
 		}
 	}
 	return nil
@@ -260,6 +258,23 @@ type place struct {
 type reading struct {
 	Span
 	at int64 // the offset that comes next
+}
+
+// visit visits what was fetched of the span, until nothing more is wanted.
+func (r *reading) visit(fetched []*kgo.Record, visit func(*kgo.Record) (more bool, err error)) (more bool, err error) {
+	for _, rec := range fetched {
+		r.at = rec.Offset + 1
+		if rec.Offset >= r.End {
+			return true, nil
+		}
+		if rec.Attrs.IsControl() {
+			continue
+		}
+		if more, err := visit(rec); err != nil || !more {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // isOver says whether a span of which nothing comes has come to its end before its end: compaction can have removed what stood at the last offsets.

@@ -16,13 +16,17 @@ import (
 // granted, as of the last commit.
 func ListBudgets(ctx context.Context, c kafka.Connection, topics kafka.TopicsState) ([]campaign.BudgetStanding, error) {
 	var all []campaign.BudgetStanding
-	for n := range topics.Changelog.Partitions {
-		budgets, err := storedBudgets(ctx, c, topics, n)
+	logs, err := c.Spans(ctx, topics.Changelog.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, log := range logs {
+		budgets, err := storedBudgets(ctx, c, log)
 		if err != nil {
 			return nil, err
 		}
 		for _, b := range budgets {
-			if b.Home == n {
+			if b.Home == log.Partition {
 				all = append(all, b)
 			}
 		}
@@ -32,13 +36,9 @@ func ListBudgets(ctx context.Context, c kafka.Connection, topics kafka.TopicsSta
 }
 
 // storedBudgets are the budgets that one partition was told of, by its changelog.
-func storedBudgets(ctx context.Context, c kafka.Connection, topics kafka.TopicsState, n int32) ([]campaign.BudgetStanding, error) {
-	ends, err := c.Ends(ctx, topics.Changelog.Name)
-	if err != nil {
-		return nil, err
-	}
+func storedBudgets(ctx context.Context, c kafka.Connection, log kafka.Span) ([]campaign.BudgetStanding, error) {
 	stored := map[string][]byte{}
-	err = c.ReadCommitted(ctx, []kafka.Span{{Topic: topics.Changelog.Name, Partition: n, End: ends[n]}}, func(r *kgo.Record) (bool, error) {
+	err := c.ReadCommitted(ctx, []kafka.Span{log}, func(r *kgo.Record) (bool, error) {
 		if name := string(r.Key); campaign.IsStoredBudget(name) {
 			if stored[name] = r.Value; r.Value == nil {
 				delete(stored, name)
@@ -52,7 +52,7 @@ func storedBudgets(ctx context.Context, c kafka.Connection, topics kafka.TopicsS
 	budgets := campaign.NewInForce()
 	for name, value := range stored {
 		if err := budgets.Restore(name, value); err != nil {
-			return nil, fmt.Errorf("%s/%d: %w", topics.Changelog.Name, n, err)
+			return nil, fmt.Errorf("%s/%d: %w", log.Topic, log.Partition, err)
 		}
 	}
 	return budgets.Budgets(), nil

@@ -289,7 +289,11 @@ func (p Publish) definition(ctx context.Context, plan *publishPlan, r *registry,
 		return d, nil
 	}
 	if plan.homes == nil {
-		stored, err := storedBudgets(ctx, p.Connection, plan.topics, 0)
+		logs, err := p.Connection.Spans(ctx, plan.topics.Changelog.Name)
+		var stored []campaign.BudgetStanding
+		if err == nil {
+			stored, err = storedBudgets(ctx, p.Connection, logs[0])
+		}
 		if err != nil {
 			return d, fmt.Errorf("look for the homes of budgets: %w", err)
 		}

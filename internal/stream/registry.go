@@ -104,8 +104,12 @@ func ListCampaigns(ctx context.Context, c kafka.Connection, topics kafka.TopicsS
 		return nil, err
 	}
 	inProgress := map[string]int{} // by id
-	for n := range topics.Changelog.Partitions {
-		if err := countInProgress(ctx, c, topics, n, r.inForce.Set(), inProgress); err != nil {
+	logs, err := c.Spans(ctx, topics.Changelog.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, log := range logs {
+		if err := countInProgress(ctx, c, log, r.inForce.Set(), inProgress); err != nil {
 			return nil, err
 		}
 	}
@@ -119,13 +123,9 @@ func ListCampaigns(ctx context.Context, c kafka.Connection, topics kafka.TopicsS
 }
 
 // countInProgress adds the users of one partition of the changelog.
-func countInProgress(ctx context.Context, c kafka.Connection, topics kafka.TopicsState, n int32, set *campaign.Set, into map[string]int) error {
-	ends, err := c.Ends(ctx, topics.Changelog.Name)
-	if err != nil {
-		return err
-	}
+func countInProgress(ctx context.Context, c kafka.Connection, log kafka.Span, set *campaign.Set, into map[string]int) error {
 	users := map[string][]*campaign.Campaign{}
-	err = c.ReadCommitted(ctx, []kafka.Span{{Topic: topics.Changelog.Name, Partition: n, End: ends[n]}}, func(rec *kgo.Record) (bool, error) {
+	err := c.ReadCommitted(ctx, []kafka.Span{log}, func(rec *kgo.Record) (bool, error) {
 		user := string(rec.Key)
 		if user == "" || user[0] == 0xff { // a position, or a campaign
 			return true, nil
