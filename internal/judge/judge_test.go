@@ -312,6 +312,9 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 			rs[0].Value = append(rs[0].Value, ' ')
 			return rs
 		}), judge.DeadLetters},
+		{"a dead letter too many does not say where it comes from", rewrite(letters, func(_ *run, rs []*kgo.Record) []*kgo.Record {
+			return append(rs, &kgo.Record{Topic: rs[0].Topic, Value: []byte("x")})
+		}), judge.FoldEquality},
 		{"a ledger in the changelog is another", rewrite(changelog, func(r *run, rs []*kgo.Record) []*kgo.Record {
 			slices.Reverse(rs)
 			i := r.where(rs, isLedger)
