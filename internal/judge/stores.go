@@ -55,7 +55,8 @@ func (c Case) compareStores(positions map[int32][]int64, expected map[int32]*fol
 				stored[name] = bytes.Clone(value)
 				return nil
 			}
-			if err := errors.Join(store.Each(n, keep), store.Campaigns(n, keep)); err != nil {
+			ledger := func(user, value []byte) error { return keep(string(user), value) }
+			if err := errors.Join(store.Each(n, ledger), store.Campaigns(n, keep)); err != nil {
 				return err
 			}
 			if p.Input == committed[n].offset {

@@ -75,7 +75,8 @@ func (w *Worker) count(ctx context.Context, n int32) (map[string]stages, error) 
 		counts[c.ID] = stages{} // nobody is a number, too
 	}
 	var ledgers campaign.Ledgers
-	return counts, w.cfg.Store.Each(n, func(user string, encoded []byte) error {
+	var parts []campaign.Part
+	return counts, w.cfg.Store.Each(n, func(user, encoded []byte) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -84,7 +85,8 @@ func (w *Worker) count(ctx context.Context, n int32) (map[string]stages, error) 
 		if err != nil {
 			return fmt.Errorf("the ledger of %q: %w", user, err)
 		}
-		for _, at := range set.Parts(ledger) {
+		parts = set.AppendParts(parts[:0], ledger)
+		for _, at := range parts {
 			s := counts[at.Campaign.ID]
 			s.tookPart++
 			if at.InProgress {

@@ -30,7 +30,7 @@ const (
 // A record that is too large for one dead letter (it may have been compressed better, or its topic takes more) goes whole, key and
 // headers too, as the values of numbered parts: put together they are the record in Kafka's own format. WholeRecord reads it.
 func (rs records) deadLetters(r *kgo.Record, why *campaign.Rejection) []*kgo.Record {
-	ours := append(placeOf(r),
+	ours := append(appendPlace(nil, r),
 		kgo.RecordHeader{Key: headerTimestamp, Value: strconv.AppendInt(nil, r.Timestamp.UnixMilli(), 10)},
 		kgo.RecordHeader{Key: headerReason, Value: []byte(why.Reason)},
 		kgo.RecordHeader{Key: headerDetail, Value: []byte(why.Detail)})
@@ -59,9 +59,8 @@ func (rs records) deadLetters(r *kgo.Record, why *campaign.Rejection) []*kgo.Rec
 	return letters
 }
 
-// addedHeaders is how many headers a dead letter of one part has beside its record's: the place, which is three, time, reason and
-// detail.
-const addedHeaders = 6
+// addedHeaders is how many headers a dead letter of one part has beside its record's: the place, time, reason and detail.
+const addedHeaders = placeHeaders + 3
 
 // headerOverhead is the most that a header's two lengths take.
 const headerOverhead = 10

@@ -127,16 +127,16 @@ func (o *overlay) write(e *entry) {
 	o.bytes += e.bytes()
 }
 
-// How much longer a ledger may become before it needs memory anew: a part of itself, and room for an event. Most grow by an event at a time until the first
+// How much longer a ledger may become before it needs memory anew: a part of itself, and room for two events. Most grow by an event at a time until the first
 // of their events are too old: then each is written where it was, and nothing is allocated.
 const (
 	ledgerRoom = 8
-	eventRoom  = 32
+	eventsRoom = 64
 )
 
 // keep is the scratch in memory of its own: where the ledger was, if it fits there and leaves less than half of it empty.
 func (o *overlay) keep(was []byte) []byte {
-	n := len(o.scratch) + len(o.scratch)/ledgerRoom + eventRoom
+	n := len(o.scratch) + len(o.scratch)/ledgerRoom + eventsRoom
 	if len(o.scratch) > cap(was) || n < cap(was)/2 {
 		was = slices.Grow[[]byte](nil, n) // its cap is all that the allocator gives
 	}

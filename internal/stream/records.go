@@ -17,13 +17,19 @@ type records struct {
 	partners *partner.Partners
 }
 
+// rewardBytes is what most rewards have room in: the evidence of a dozen events, named by UUIDs.
+const rewardBytes = 1 << 10
+
+// contentType is the value of that header. Nobody writes to it.
+var contentType = []byte(campaign.RewardContentType)
+
 // reward is the record of a reward (R2). Its headers say which event made it due: fulfilment can ignore them, an audit can't.
 func (rs records) reward(r *campaign.Reward, cause *kgo.Record) *kgo.Record {
 	return &kgo.Record{
 		Topic:     rs.topics.Rewards.Name,
 		Partition: cause.Partition % rs.topics.Rewards.Partitions,
 		Key:       []byte(r.User),
-		Value:     r.AppendJSON(nil),
+		Value:     r.AppendJSON(make([]byte, 0, rewardBytes)),
 		Headers:   because(cause),
 	}
 }
@@ -71,20 +77,31 @@ func (rs records) control(partition int32, key string, value []byte, cause *kgo.
 
 // because are the headers of a record that another has led to: where that one is, and of which trace, if it says so.
 func because(cause *kgo.Record) []kgo.RecordHeader {
-	headers := append([]kgo.RecordHeader{{Key: "content-type", Value: []byte(campaign.RewardContentType)}}, placeOf(cause)...)
+	headers := make([]kgo.RecordHeader, 0, 1+placeHeaders+1)
+	headers = appendPlace(append(headers, kgo.RecordHeader{Key: "content-type", Value: contentType}), cause)
 	if header, of := traceOf(cause); of.IsValid() {
 		headers = append(headers, header)
 	}
 	return headers
 }
 
-// placeOf names a record of the events topic in headers.
-func placeOf(r *kgo.Record) []kgo.RecordHeader {
-	return []kgo.RecordHeader{
-		{Key: headerTopic, Value: []byte(r.Topic)},
-		{Key: headerPartition, Value: strconv.AppendInt(nil, int64(r.Partition), 10)},
-		{Key: headerOffset, Value: strconv.AppendInt(nil, r.Offset, 10)},
-	}
+// placeHeaders is how many headers name a place, maxDigits what a number in them takes at most.
+const (
+	placeHeaders = 3
+	maxDigits    = 20
+)
+
+// appendPlace names a record of the events topic in headers. Their values are pieces of one text.
+func appendPlace(headers []kgo.RecordHeader, r *kgo.Record) []kgo.RecordHeader {
+	text := append(make([]byte, 0, len(r.Topic)+2*maxDigits), r.Topic...)
+	topic := len(text)
+	text = strconv.AppendInt(text, int64(r.Partition), 10)
+	partition := len(text)
+	text = strconv.AppendInt(text, r.Offset, 10)
+	return append(headers,
+		kgo.RecordHeader{Key: headerTopic, Value: text[:topic:topic]},
+		kgo.RecordHeader{Key: headerPartition, Value: text[topic:partition:partition]},
+		kgo.RecordHeader{Key: headerOffset, Value: text[partition:]})
 }
 
 // ledgers are the changelog's records of what a cycle has changed. They are most of what is produced, so they and their keys are made at once.

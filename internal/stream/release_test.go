@@ -204,7 +204,7 @@ func (b *bench) holdsEverything(dir string) (journal int) {
 		timers += len(due)
 		if err := errors.Join(err,
 			store.Journal(n, func(state.Prepared) error { journal++; return nil }),
-			store.Each(n, func(string, []byte) error { ledgers++; return nil }),
+			store.Each(n, func([]byte, []byte) error { ledgers++; return nil }),
 			store.Campaigns(n, func(name string, _ []byte) error {
 				switch {
 				case campaign.IsStoredBudget(name):

@@ -100,8 +100,8 @@ func TestEverybodyIsDueAtOnce(t *testing.T) {
 	store := b.store(b.dir("a"))
 	defer store.Close()
 	last := fmt.Sprintf("user-%06d", users+1) // who came just now, and moved the clock
-	if err := store.Each(0, func(user string, _ []byte) error {
-		if user != last {
+	if err := store.Each(0, func(user, _ []byte) error {
+		if string(user) != last {
 			t.Errorf("%s is left", user)
 		}
 		return nil

@@ -111,10 +111,8 @@ func stages(tb testing.TB) map[string]measured {
 		most := 0.0
 		switch name {
 		case "event": // it pays each time: an id, the cycle's name, the evidence
-			most = 8
+			most = 4
 		case "window": // its tally
-			most = 2
-		case "distinct": // the value, and the list of values
 			most = 2
 		}
 		all["apply to "+name] = measured{func() {

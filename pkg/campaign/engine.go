@@ -33,6 +33,7 @@ type Engine struct {
 	outcomes   []Outcome
 	decided    []Decided
 	taken      []taken
+	spelled    []byte // the values of a distinct among them
 	scratch    []byte
 	asked      scope
 	attributes document
@@ -236,7 +237,7 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 	for _, t := range taken {
 		leaf := c.goal.leaves[t.leaf]
 		cell := b.cell(t.leaf, leaf.per.of(date.day), l.in)
-		d := leaf.kind.advance(cell, evidence{at: ev.Time, day: date.day, id: ev.ID, amount: t.amount, value: t.value}, t.matching)
+		d := leaf.kind.advance(cell, evidence{at: ev.Time, day: date.day, id: ev.ID, amount: t.amount, value: t.value, in: l.in}, t.matching)
 		leaf.kind.settle(cell, h)
 		decision = max(decision, d)
 	}
@@ -279,7 +280,7 @@ type taken struct {
 
 // match finds the leaves that an event is evidence for. Where there is none, it decides why.
 func (e *Engine) match(c *Campaign, s *scope) []taken {
-	e.taken = e.taken[:0]
+	e.taken, e.spelled = e.taken[:0], e.spelled[:0]
 	why, detail := NotMatching, ""
 	for _, leaf := range c.goal.leaves {
 		t := taken{leaf: leaf.index}
@@ -297,7 +298,7 @@ func (e *Engine) match(c *Campaign, s *scope) []taken {
 				}
 			}
 			if f.value != nil {
-				if err := t.read(leaf.kind, f.value, s); err != nil {
+				if err := e.read(&t, leaf.kind, f.value, s); err != nil {
 					why, detail = ValueError, err.Error()
 					continue
 				}
@@ -315,13 +316,15 @@ func (e *Engine) match(c *Campaign, s *scope) []taken {
 }
 
 // read evaluates what of the event counts.
-func (t *taken) read(k leafKind, v *valueExpression, s *scope) error {
+func (e *Engine) read(t *taken, k leafKind, v *valueExpression, s *scope) error {
 	o, err := v.eval(s)
 	if err != nil {
 		return err
 	}
 	if _, ok := k.(*distinct); ok {
-		t.value, err = distinctValue(o)
+		from := len(e.spelled)
+		e.spelled, err = appendDistinct(e.spelled, o)
+		t.value = alias(e.spelled[from:])
 		return err
 	}
 	if !isNumber(o) {

@@ -31,7 +31,7 @@ func (id packedID) String() string {
 func (e *Engine) note(l *Ledger, b *bucket, ev *Event) {
 	if e.noted < 0 {
 		e.noted = len(l.ids)
-		l.ids = append(withRoom(l.in.slabs().ids, l.ids), l.in.keep(ev.ID))
+		l.ids = append(withRoom(l.in.slabs().ids, l.ids), l.in.keepID(ev.ID))
 	}
 	if b.count == 0 || ev.Time > b.latest {
 		b.latest = ev.Time

@@ -96,8 +96,9 @@ type evidence struct {
 	at     int64 // its time, Unix ns
 	day    Day   // its civil date, rule T1
 	id     string
-	amount int64  // of a sum, in millionths
-	value  string // of a distinct
+	amount int64    // of a sum, in millionths
+	value  string   // of a distinct; it holds until the next event
+	in     *Ledgers // whose memory the ledger is; nil if it has its own
 }
 
 // user is what a goal may ask about a user beside the evidence.

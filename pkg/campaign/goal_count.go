@@ -32,7 +32,7 @@ func (k *count) filters() []*filter { return []*filter{&k.filter} }
 
 func (k *count) advance(c *cell, e evidence, _ uint64) Decision {
 	if k.window.is() {
-		k.window.add(c, mark{at: e.at, day: e.day}) // one is as good as another: no id decides between two
+		k.window.add(c, mark{at: e.at, day: e.day}, e.in) // one is as good as another: no id decides between two
 		return Counted
 	}
 	c.count++

@@ -43,11 +43,11 @@ func (k *distinct) filters() []*filter { return []*filter{&k.filter} }
 
 func (k *distinct) advance(c *cell, e evidence, _ uint64) Decision {
 	if k.window.is() {
-		k.window.add(c, mark{at: e.at, day: e.day, id: e.id, value: e.value})
+		k.window.add(c, mark{at: e.at, day: e.day, id: e.id, value: e.value}, e.in)
 		return Counted
 	}
 	if i, found := slices.BinarySearch(c.values, e.value); !found {
-		c.values = slices.Insert(c.values, i, e.value)
+		c.values = slices.Insert(withRoom(e.in.slabs().values, c.values), i, e.in.keep(e.value))
 	}
 	return Counted
 }
@@ -67,19 +67,19 @@ func (k *distinct) worth(c *cell, _ user) int {
 	return reached(len(c.values), k.numbers)
 }
 
-// distinctValue is a value's one spelling: of 3 and 3.0 too.
-func distinctValue(o operand) (string, error) {
+// appendDistinct writes a value in its one spelling: of 3 and 3.0 too.
+func appendDistinct(dst []byte, o operand) ([]byte, error) {
 	switch {
 	case o.kind == textOperand && len(o.s) <= maxDistinctBytes:
-		return "s" + o.s, nil
+		return append(append(dst, 's'), o.s...), nil
 	case o.kind == boolOperand:
-		return "b" + strconv.FormatBool(o.b), nil
+		return strconv.AppendBool(append(dst, 'b'), o.b), nil
 	case o.kind == intOperand:
-		return "n" + strconv.FormatInt(o.i, 10), nil
+		return strconv.AppendInt(append(dst, 'n'), o.i, 10), nil
 	case o.kind == doubleOperand && o.f == math.Trunc(o.f) && math.Abs(o.f) < 1<<53:
-		return "n" + strconv.FormatInt(int64(o.f), 10), nil
+		return strconv.AppendInt(append(dst, 'n'), int64(o.f), 10), nil
 	}
-	return "", fmt.Errorf("a value that is counted must be a text of at most %d bytes, a whole number, or true or false", maxDistinctBytes)
+	return dst, fmt.Errorf("a value that is counted must be a text of at most %d bytes, a whole number, or true or false", maxDistinctBytes)
 }
 
 type distinctTally struct {

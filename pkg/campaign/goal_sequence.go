@@ -90,7 +90,7 @@ func (k *sequence) advance(c *cell, e evidence, matching uint64) Decision {
 		m.steps |= spoils
 	}
 	i, _ := slices.BinarySearchFunc(c.marks, m, inOrder)
-	c.marks = slices.Insert(c.marks, i, m)
+	c.marks = slices.Insert(withRoom(e.in.slabs().marks, c.marks), i, m)
 	return decision
 }
 

@@ -109,13 +109,14 @@ func (k *streak) advance(c *cell, e evidence, _ uint64) Decision {
 	if c.days.has(Day(p)) { //nolint:gosec // periods are no more than days
 		return Counted // it is a hit already
 	}
+	c.days = withRoom(e.in.slabs().days, c.days)
 	if k.least == 1 && !k.sum {
 		c.days.add(Day(p)) //nolint:gosec // the same
 		return Counted
 	}
 	i, found := slices.BinarySearchFunc(c.amounts, p, func(a periodAmount, p period) int { return cmp.Compare(a.period, p) })
 	if !found {
-		c.amounts = slices.Insert(c.amounts, i, periodAmount{period: p})
+		c.amounts = slices.Insert(withRoom(e.in.slabs().amounts, c.amounts), i, periodAmount{period: p})
 	}
 	a := &c.amounts[i]
 	if d := addable(a.amount, amount); d != Counted {

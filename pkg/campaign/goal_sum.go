@@ -57,7 +57,7 @@ func (k *sum) advance(c *cell, e evidence, _ uint64) Decision {
 	}
 	c.sum += e.amount
 	if k.window.is() { // no window can hold more than all of it
-		k.window.add(c, mark{at: e.at, day: e.day, id: e.id, amount: e.amount})
+		k.window.add(c, mark{at: e.at, day: e.day, id: e.id, amount: e.amount}, e.in)
 	}
 	return Counted
 }

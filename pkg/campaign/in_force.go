@@ -485,7 +485,7 @@ func (f *InForce) restore(name string, value []byte) error {
 // InProgress returns the campaigns in which a user has done something that counts, and not yet earned all that there is.
 func (s *Set) InProgress(l *Ledger) []*Campaign {
 	var in []*Campaign
-	for _, at := range s.Parts(l) {
+	for _, at := range s.AppendParts(nil, l) {
 		if at.InProgress {
 			in = append(in, at.Campaign)
 		}
@@ -500,9 +500,8 @@ type Part struct {
 	Achieved   bool // a reward was issued or claimed
 }
 
-// Parts returns where a user stands in the campaigns. Who has failed in a campaign that is closed is not known any more.
-func (s *Set) Parts(l *Ledger) []Part {
-	var all []Part
+// AppendParts appends where a user stands in the campaigns. Who has failed in a campaign that is closed is not known any more.
+func (s *Set) AppendParts(parts []Part, l *Ledger) []Part {
 	for i := range l.progress {
 		p := &l.progress[i]
 		c := s.byKey[p.campaign]
@@ -511,8 +510,8 @@ func (s *Set) Parts(l *Ledger) []Part {
 		}
 		at := Part{c, slices.ContainsFunc(p.buckets, func(b bucket) bool { return b.count > 0 }), p.paid > 0}
 		if at.InProgress || at.Achieved || p.tried || p.part == in {
-			all = append(all, at)
+			parts = append(parts, at)
 		}
 	}
-	return all
+	return parts
 }

@@ -1,5 +1,7 @@
 package campaign
 
+import "strings"
+
 // Ledgers are ledgers that are used together for a while and then all given up: those that a cycle touches. Their memory is used again for the next
 // ones, so to decode a ledger, to add to it and to encode it again allocates nothing but what there was no room for. With 200,000 users of some 900
 // bytes, decoding them each into memory of its own was a sixth of a backlog's CPU, and their garbage another sixth.
@@ -17,7 +19,7 @@ type Ledgers struct {
 	marks     slab[mark]
 	amounts   slab[periodAmount]
 	values    slab[string]
-	text      []byte // of ids that are new: see keep
+	text      []byte // of ids and values that are new: see space
 }
 
 // Decode is like the function of this name, but that the ledger refers to src, which must stay as it is, and that it ends with Reset.
@@ -45,20 +47,36 @@ func (m *Ledgers) Reset() {
 	m.values.reset()
 }
 
-// textBytes is what is allocated at a time for the ids of new events.
+// textBytes is what is allocated at a time for the texts of new events.
 const textBytes = 16 << 10
 
-// keep packs an event's id. The ids of ledgers that live long are each in memory of its own, so that none keeps its neighbours'.
-func (m *Ledgers) keep(id string) packedID {
+// space sees to it that text has room for so many bytes more. What is there is never written over: ledgers refer to it.
+func (m *Ledgers) space(n int) {
+	if cap(m.text)-len(m.text) < n {
+		m.text = make([]byte, 0, max(textBytes, n))
+	}
+}
+
+// keepID packs an event's id. The texts of ledgers that live long are each in memory of its own, so that none keeps its neighbours'.
+func (m *Ledgers) keepID(id string) packedID {
 	if m == nil {
 		return packID(id)
 	}
-	if most := len(id) + maxIDHead; cap(m.text)-len(m.text) < most {
-		m.text = make([]byte, 0, max(textBytes, most))
-	}
+	m.space(len(id) + maxIDHead)
 	from := len(m.text)
-	m.text = appendID(m.text, id) // what was there is never written over: ids may refer to it
+	m.text = appendID(m.text, id)
 	return packedID(alias(m.text[from:]))
+}
+
+// keep is a text that lives as long as the ledger that it is kept for.
+func (m *Ledgers) keep(text string) string {
+	if m == nil {
+		return strings.Clone(text)
+	}
+	m.space(len(text))
+	from := len(m.text)
+	m.text = append(m.text, text...)
+	return alias(m.text[from:])
 }
 
 // slabItems is how many items a slab allocates at a time.

@@ -62,7 +62,7 @@ func TestLedgersOfTheNextCycleTouchNoneBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.seen.add(5, fingerprint{9})
-		l.ids = append(withRoom(l.in.slabs().ids, l.ids), l.in.keep("another"))
+		l.ids = append(withRoom(l.in.slabs().ids, l.ids), l.in.keepID("another"))
 		b := l.progressOf(campaignKey("five-days-of-logging")).bucket(0, l.in)
 		b.ids = append(b.ids, uint8(len(l.ids)-1))
 		again := l.Append(nil)
@@ -94,5 +94,55 @@ func TestAZoneKeepsItsName(t *testing.T) {
 	clear(encoded)
 	if z := decoded.profile.zones[0].zone; z.name != name {
 		t.Errorf("the zone %s is called %q when the ledger is written over", name, z.name)
+	}
+}
+
+// What is kept of an event is a copy: the event's bytes are used for the next one, while its ledger is still decoded. Ledgers that stay so become what
+// those become that are written down and read after each event.
+func TestNothingThatIsKeptIsTheEvents(t *testing.T) {
+	set := setOf(t,
+		sized(t, "values", "once", "{distinct: 100, of: x, value: event.data.v}"), sized(t, "both", "once", "{all: [{distinct: 100, of: x, value: event.data.v}, {distinct: 100, of: x, value: event.data.n}]}"),
+		sized(t, "values-within", "always", "{distinct: 50, of: x, value: event.data.v, within: 7 days}"), sized(t, "sum-within", "always", "{sum: 1000000, of: x, value: event.data.n, within: 7 days}"),
+		sized(t, "days", "once", "{streak: 50, of: x}"), sized(t, "amounts", "once", "{streak: 50, of: x, at_least: 3}"), sized(t, "steps", "once", "{sequence: [{of: x, where: event.data.n > 7}, {of: y}]}"))
+	const users, events = 5, 12
+	var encoded [2][users][]byte
+	for i, stays := range []bool{false, true} {
+		engine := NewEngine(set, 0)
+		var decoder Decoder
+		var ev Event
+		var shared Ledgers
+		var ledgers [users]*Ledger
+		for user := range ledgers {
+			ledgers[user] = &Ledger{}
+			if stays {
+				ledgers[user] = shared.New()
+			}
+		}
+		for n := range events {
+			for user, l := range ledgers {
+				value := fmt.Appendf(nil, `{"specversion":"1.0","id":"e-%d-%d","source":"s","type":"x","time":"2026-01-%02dT%02d:00:00Z","data":{"n":%d,"v":"value %d of %d"}}`, n, user, 9+n%2, 20-n, 6+n%4, n, user)
+				if why := decoder.Decode(&Record{Key: fmt.Appendf(nil, "u%d", user), Value: value}, &ev); why != nil {
+					t.Fatal(why)
+				}
+				if result := engine.Apply(l, &ev, int64(DayOf(2026, 1, 11))*dayMs); !result.Changed {
+					t.Fatalf("nothing has counted: %v", result.Decisions)
+				}
+				if !stays {
+					var err error
+					if ledgers[user], err = Decode(l.Append(nil)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				clear(value)
+			}
+		}
+		for user, l := range ledgers {
+			encoded[i][user] = l.Append(nil)
+		}
+	}
+	for user := range users {
+		if !bytes.Equal(encoded[0][user], encoded[1][user]) {
+			t.Errorf("user %d: written down after each event the ledger is\n%q, and else\n%q", user, encoded[0][user], encoded[1][user])
+		}
 	}
 }

@@ -29,7 +29,8 @@ const (
 
 // RewardID is the UUID (version 8, RFC 9562) of a reward, rule R1: the first 16 bytes of the SHA-256 over netstrings.
 func RewardID(campaign, user, cycle, tier string) string {
-	var b []byte
+	var space [128]byte // what most take
+	b := space[:0]
 	for _, s := range [...]string{"stampede:reward:v1", campaign, user, cycle, tier} {
 		b = strconv.AppendInt(b, int64(len(s)), 10)
 		b = append(b, ':')

@@ -81,10 +81,10 @@ func inTime(a, b mark) int {
 	return strings.Compare(a.id, b.id)
 }
 
-func (w *window) add(c *cell, m mark) {
-	m.id, m.value = strings.Clone(m.id), strings.Clone(m.value)
+func (w *window) add(c *cell, m mark, in *Ledgers) {
+	m.id, m.value = in.keep(m.id), in.keep(m.value)
 	i, _ := slices.BinarySearchFunc(c.marks, m, w.order)
-	c.marks = slices.Insert(c.marks, i, m)
+	c.marks = slices.Insert(withRoom(in.slabs().marks, c.marks), i, m)
 }
 
 // tally is what a window holds at the moment.

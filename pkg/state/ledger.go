@@ -122,19 +122,19 @@ func (s *Store) checkpointBatch(batch *pebble.Batch, p int32, pos Position, chan
 	return earliest, s.clearJournal(batch, p)
 }
 
-// Each visits the ledgers of partition p in the order of their users, all as they were when it began. The ledger is
-// the visitor's until it returns.
-func (s *Store) Each(p int32, visit func(user string, ledger []byte) error) error {
+// Each visits the ledgers of partition p in the order of their users, all as they were when it began. Both are the
+// visitor's until it returns.
+func (s *Store) Each(p int32, visit func(user, ledger []byte) error) error {
 	return s.each(p, kindLedger, "ledger", visit)
 }
 
 // Campaigns visits, like Each, what has a name that is no user's: one that begins with the byte 0xff.
 func (s *Store) Campaigns(p int32, visit func(name string, value []byte) error) error {
-	return s.each(p, kindCampaigns, "campaign", visit)
+	return s.each(p, kindCampaigns, "campaign", func(name, value []byte) error { return visit(string(name), value) })
 }
 
 // each visits the values of one kind; what says for an error what one is.
-func (s *Store) each(p int32, kind byte, what string, visit func(name string, value []byte) error) (err error) {
+func (s *Store) each(p int32, kind byte, what string, visit func(name, value []byte) error) (err error) {
 	if err := s.usable(p); err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (s *Store) each(p int32, kind byte, what string, visit func(name string, va
 	}
 	defer func() { err = errors.Join(err, iter.Close()) }()
 	for ok := iter.First(); ok; ok = iter.Next() {
-		name := string(iter.Key()[prefixBytes:])
+		name := iter.Key()[prefixBytes:]
 		value, err := iter.ValueAndErr()
 		if err != nil {
 			return fmt.Errorf("read %s %q in partition %d: %w", what, name, p, err)

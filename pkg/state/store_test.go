@@ -66,8 +66,8 @@ func contentOf(t testing.TB, s *Store, p int32) content {
 	var err error
 	c.Position, c.Known, err = s.Position(p)
 	must(t, err)
-	must(t, s.Each(p, func(user string, ledger []byte) error {
-		c.Ledgers[user] = string(ledger)
+	must(t, s.Each(p, func(user, ledger []byte) error {
+		c.Ledgers[string(user)] = string(ledger)
 		return nil
 	}))
 	must(t, s.Campaigns(p, func(name string, value []byte) error {
