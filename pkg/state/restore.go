@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sort"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
@@ -21,7 +22,7 @@ const (
 	// restores read only the changelog's last seconds.
 	smallRestoreBytes = 1 << 20
 
-	restoredChangeBytes = 40 // what a change costs in the buffer beside its own bytes
+	restoredChangeBytes = 80 // what a change costs in the buffer beside its own bytes: in its slices, and its place
 
 	// maxDeletedNames bounds the names of deleted users that a restore keeps, some megabytes.
 	maxDeletedNames = 100_000
@@ -34,20 +35,26 @@ type Restore struct {
 	partition int32
 	from      Position
 	arena     []byte
-	changes   []restoredChange
+	changes   []restoredChange // in the order of their Adds
+	settled   []restoredChange // the newest of each name, by name
+	places    []place
 	marked    bool // the position says that a restore has begun
 	files     int
-	deleted   map[string]struct{} // users who were, at least once; nil where there are more than maxDeletedNames of them
+	deleted   map[string]struct{} // users who are, by what was read so far; nil where there were more than maxDeletedNames of them
 	ended     bool
 }
 
 // restoredChange is a place in the arena: the user's bytes, then the ledger's.
 type restoredChange struct {
-	order        int32 // of its Add in the buffer, then of its name
 	start        int
 	user, ledger int32 // lengths; -1 for a tombstone
 	due          int64
-	prefix       uint64 // of the name, behind what all names in the buffer begin with: see settle
+}
+
+// place is a change's in a slice, with a number that decides the order of most: sorting moves few bytes, and compares what it has at hand.
+type place struct {
+	number uint64
+	at     int32
 }
 
 // Restore begins to restore partition p over what it holds, which is at a position. Before the first ledger is written, that position is
@@ -78,10 +85,12 @@ func (r *Restore) Add(user string, ledger []byte, due int64) error {
 			return fmt.Errorf("restore partition %d: %w", r.partition, err)
 		}
 	}
-	c := restoredChange{order: int32(len(r.changes)), start: len(r.arena), user: int32(len(user)), ledger: int32(len(ledger)), due: due}
+	c := restoredChange{start: len(r.arena), user: int32(len(user)), ledger: int32(len(ledger)), due: due}
 	if ledger == nil {
 		c.ledger, c.due = -1, 0
 		r.noteDeleted(user)
+	} else if len(r.deleted) > 0 {
+		delete(r.deleted, user)
 	}
 	r.arena = append(append(r.arena, user...), ledger...)
 	r.changes = append(r.changes, c)
@@ -133,20 +142,22 @@ func (r *Restore) noteDeleted(user string) {
 }
 
 // gone says of whom there is no ledger any more when what is left is written; nil where nobody was deleted. Which of the deleted were erased is not known.
-// Whoever has a timer is asked about: so the store is, who takes long to answer for millions, only where it must.
+// Whoever has a timer is asked about, so it asks the store, who takes long to answer for millions, only where there were too many to remember.
 func (r *Restore) gone(left []Change) func(user []byte) (bool, error) {
-	many := r.deleted == nil
-	if len(r.deleted) == 0 && !many {
+	switch {
+	case r.deleted != nil && len(r.deleted) == 0:
 		return nil
+	case r.deleted != nil:
+		return func(user []byte) (bool, error) {
+			_, deleted := r.deleted[string(user)]
+			return deleted, nil
+		}
 	}
 	has := map[string]bool{}
 	for i := range left {
 		has[left[i].User] = left[i].Ledger != nil
 	}
 	return func(user []byte) (bool, error) {
-		if _, deleted := r.deleted[string(user)]; !deleted && !many {
-			return false, nil
-		}
 		if has, changed := has[string(user)]; changed {
 			return !has, nil
 		}
@@ -158,7 +169,7 @@ func (r *Restore) gone(left []Change) func(user []byte) (bool, error) {
 // Abandon ends the restore and leaves the partition as far as it came: marked Restoring if anything was written. After
 // Finish it does nothing.
 func (r *Restore) Abandon() {
-	r.ended, r.arena, r.changes = true, nil, nil
+	r.ended, r.arena, r.changes, r.settled, r.places = true, nil, nil, nil, nil
 }
 
 func (r *Restore) size() int {
@@ -182,21 +193,29 @@ func (r *Restore) ledger(c restoredChange) []byte {
 // numbers are compared faster than texts that are somewhere in many megabytes.
 func (r *Restore) settle() {
 	same := r.commonPrefix()
+	r.places = r.places[:0]
 	for i := range r.changes {
 		var name [8]byte
 		copy(name[:], r.user(r.changes[i])[same:])
-		r.changes[i].prefix = binary.BigEndian.Uint64(name[:])
+		r.places = append(r.places, place{binary.BigEndian.Uint64(name[:]), int32(i)}) //nolint:gosec // as many as a buffer holds
 	}
-	slices.SortFunc(r.changes, func(a, b restoredChange) int {
-		if a.prefix != b.prefix {
-			return cmp.Compare(a.prefix, b.prefix)
+	slices.SortFunc(r.places, func(a, b place) int {
+		if a.number != b.number {
+			return cmp.Compare(a.number, b.number)
 		}
-		if by := bytes.Compare(r.user(a), r.user(b)); by != 0 {
+		if by := bytes.Compare(r.user(r.changes[a.at]), r.user(r.changes[b.at])); by != 0 {
 			return by
 		}
-		return int(b.order) - int(a.order)
+		return int(b.at) - int(a.at)
 	})
-	r.changes = slices.CompactFunc(r.changes, func(a, b restoredChange) bool { return a.prefix == b.prefix && bytes.Equal(r.user(a), r.user(b)) })
+	r.settled = r.settled[:0]
+	for i, p := range r.places {
+		c := r.changes[p.at]
+		if i > 0 && p.number == r.places[i-1].number && bytes.Equal(r.user(c), r.user(r.changes[r.places[i-1].at])) {
+			continue // an older one
+		}
+		r.settled = append(r.settled, c)
+	}
 }
 
 // commonPrefix is the length of what all names in the buffer begin with.
@@ -219,8 +238,8 @@ func (r *Restore) commonPrefix() int {
 // left returns what is in the buffer, by name.
 func (r *Restore) left() []Change {
 	r.settle()
-	changes := make([]Change, len(r.changes))
-	for i, c := range r.changes {
+	changes := make([]Change, len(r.settled))
+	for i, c := range r.settled {
 		changes[i] = Change{User: string(r.user(c)), Ledger: r.ledger(c), Due: c.due}
 	}
 	return changes
@@ -277,11 +296,8 @@ func (r *Restore) writeFile(path string) (err error) {
 	defer func() { err = errors.Join(err, w.Close()) }()
 	// Keys must come in their order: ledgers, then timers, then what has a name that is no user's.
 	r.settle()
-	users := r.changes
-	if i := slices.IndexFunc(users, func(c restoredChange) bool { return IsNoUser(r.user(c)) }); i >= 0 {
-		users = users[:i]
-	}
-	others := r.changes[len(users):]
+	n := sort.Search(len(r.settled), func(i int) bool { return IsNoUser(r.user(r.settled[i])) }) // they are the last
+	users, others := r.settled[:n], r.settled[n:]
 	if err := r.writeValues(w, users); err != nil {
 		return err
 	}
@@ -307,22 +323,23 @@ func (r *Restore) writeValues(w *sstable.Writer, changes []restoredChange) (err 
 	return nil
 }
 
-// writeTimers sorts the users, who come by name, by their dues, and writes those that have one.
+// writeTimers writes the timers of users, who come by name, by their dues.
 func (r *Restore) writeTimers(w *sstable.Writer, users []restoredChange) error {
+	r.places = r.places[:0]
 	for i := range users {
-		users[i].order = int32(i) //nolint:gosec // as many as a buffer holds
+		if due := users[i].due; due != 0 {
+			r.places = append(r.places, place{uint64(due), int32(i)}) //nolint:gosec // a due is not negative, and a buffer holds so many
+		}
 	}
-	slices.SortFunc(users, func(a, b restoredChange) int {
-		if by := cmp.Compare(a.due, b.due); by != 0 {
+	slices.SortFunc(r.places, func(a, b place) int {
+		if by := cmp.Compare(a.number, b.number); by != 0 {
 			return by
 		}
-		return int(a.order) - int(b.order)
+		return int(a.at) - int(b.at)
 	})
 	var key []byte
-	for _, c := range users {
-		if c.due == 0 {
-			continue
-		}
+	for _, p := range r.places {
+		c := users[p.at]
 		key = timerKey(key[:0], r.partition, c.due, r.user(c))
 		if err := w.Set(key, nil); err != nil {
 			return err
