@@ -91,7 +91,7 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 		connection: w.cfg.Connection, store: w.cfg.Store, topics: topics, group: w.cfg.Group,
 		partners: w.cfg.Partners.Names(),
 		metrics:  w.cfg.Metrics, log: w.cfg.Log,
-		restores: make(chan struct{}, max(minRestores, runtime.GOMAXPROCS(0))),
+		restores: make(chan struct{}, max(minRestores, min(runtime.GOMAXPROCS(0), w.cfg.Store.Restores()))),
 	}
 	options := append(w.cfg.Connection.Options(),
 		kgo.ConsumerGroup(w.cfg.Group),

@@ -10,7 +10,8 @@ const (
 	// and the others are the collector's room: where there is little, it begins again as soon as it has ended.
 
 	restoreShare     = 32 // of the memory is a restore's buffer, one part
-	maxRestoreBuffer = 32 << 20
+	maxRestoreBuffer = 128 << 20
+	restoresShare    = 8 // of the memory is the buffers of all restores, one part at most: while a store is restored, few ledgers are in memory
 
 	memtables   = 2
 	maxMemtable = 256 << 20
@@ -33,6 +34,11 @@ func (s *Store) MemoryBytes() int64 { return s.memory }
 
 // OverlayBytes is the caller's share of it, for ledgers that wait for a checkpoint or may be used again.
 func (s *Store) OverlayBytes() int64 { return share(s.memory, overlayShares) }
+
+// Restores is how many restores may run at a time by their buffers.
+func (s *Store) Restores() int {
+	return max(1, int(s.memory/restoresShare/int64(s.restoreBuffer)))
+}
 
 // HeapBytes is what Go's heap may grow to (see runtime/debug.SetMemoryLimit) in a process that is to take no more than so many bytes with its store.
 func HeapBytes(memory int64) int64 {

@@ -36,7 +36,8 @@ type Config struct {
 	FS          vfs.FS // default the disk; tests use vfs.NewMem and vfs.NewCrashableMem
 	MemoryBytes int64  // default 256 MiB, at least 16 MiB: what the process is to take. Block cache, memtables and the overlay have their shares, the rest is for Go's heap: [HeapBytes]
 	Sync        bool   // default false: what Prepare writes has reached the kernel and not the disk; a power cut can lose entries, a killed process none
-	// RestoreBufferBytes bounds what a restore holds in memory before it writes a sorted file; default a 32nd of the memory, at most 32 MiB.
+	// RestoreBufferBytes bounds what a restore holds in memory before it writes a sorted file; default a 32nd of the memory, at most 128 MiB. The more it
+	// holds, the fewer ledgers are written that a later one replaces, and the fewer files are merged.
 	RestoreBufferBytes int
 	Log                *slog.Logger // default none
 }
