@@ -31,7 +31,7 @@ type run struct {
 	Group     string `env:"STAMPEDE_GROUP" default:"stampede" placeholder:"NAME" help:"The consumer group; processes of one group share the work (${default})."`
 	Instance  string `env:"STAMPEDE_INSTANCE" placeholder:"NAME" help:"This process's name in the group, the same after every restart (default: the store's id)."`
 
-	CommitInterval     time.Duration `env:"STAMPEDE_COMMIT_INTERVAL" default:"50ms" help:"How long a transaction collects events: shorter is quicker, longer is cheaper (${default})."`
+	CommitInterval     time.Duration `env:"STAMPEDE_COMMIT_INTERVAL" default:"50ms" help:"How often what has come is committed: shorter is quicker, longer is cheaper (${default})."`
 	CheckpointInterval time.Duration `env:"STAMPEDE_CHECKPOINT_INTERVAL" default:"5s" help:"How often ledgers go from the journal to their keys (${default})."`
 	Memory             command.Size  `env:"STAMPEDE_MEMORY" default:"256MiB" placeholder:"SIZE" help:"What the process takes in memory, about; at least 16MiB for the store, but Go and the client take 128MiB (${default})."`
 	Sync               bool          `env:"STAMPEDE_SYNC" help:"Wait for the disk with every transaction. Without it a power cut can cost a restart that reads the changelog, and nothing else."`

@@ -19,7 +19,7 @@ const roomShare = 8
 // errUndecided means that the broker has not said what became of a transaction (S5).
 var errUndecided = errors.New("the transaction's outcome is not known")
 
-// cycle collects events for an interval, or until a bound, and commits what they lead to. It returns when the cycle is decided, so
+// cycle collects events until a commit is due, or until a bound, and commits what they lead to. It returns when the cycle is decided, so
 // that the next one may begin (S1). The caller allows rebalances afterwards.
 func (s *session) cycle(ctx context.Context) error {
 	var deadline time.Time // none until there are records
@@ -46,7 +46,7 @@ func (s *session) cycle(ctx context.Context) error {
 		}
 		if deadline.IsZero() {
 			s.phases.began = folding
-			deadline = time.Now().Add(s.cfg.CommitInterval)
+			deadline = s.commitDue(time.Now())
 		}
 		s.phases.folding += time.Since(folding)
 		if s.enough(ctx, deadline, records, bytes) || s.holds() {
@@ -59,6 +59,26 @@ func (s *session) cycle(ctx context.Context) error {
 	s.cfg.Metrics.cycleSeconds.Observe(time.Since(s.phases.began).Seconds())
 	s.cfg.Metrics.foldSeconds.Observe(s.phases.folding.Seconds())
 	return s.checkpointDue()
+}
+
+// leastShare is of the commit interval the part for which a cycle collects at least. What the client has in hand when a cycle begins came while the last one
+// was collecting; the fetch behind it brings what came since.
+const leastShare = 4
+
+// commitDue is when a cycle that has its first records is to be committed: an interval after the last commit began. So the interval is the rhythm, however long
+// commits take, and who comes when nothing has come for a while waits for no others. While records wait in the log a cycle collects for the whole
+// interval: then it matters how much it brings, and not how soon.
+func (s *session) commitDue(now time.Time) time.Time {
+	for _, p := range s.partitions {
+		if p.lag() > 0 {
+			return now.Add(s.cfg.CommitInterval)
+		}
+	}
+	due, least := s.commitBegan.Add(s.cfg.CommitInterval), now.Add(s.cfg.CommitInterval/leastShare)
+	if due.Before(least) {
+		return least
+	}
+	return due
 }
 
 // enough says whether the cycle is to end: by a bound, or because somebody waits for it.
@@ -126,6 +146,7 @@ func (s *session) apply(fetches kgo.Fetches) (records int, bytes int64, err erro
 // commit makes the cycle's work durable and visible, all of it or nothing.
 func (s *session) commit(ctx context.Context) error {
 	began := time.Now()
+	s.commitBegan = began
 	touched := make([]*partition, 0, len(s.partitions))
 	for _, n := range s.numbers() {
 		if p := s.partitions[n]; p.touched() {

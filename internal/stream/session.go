@@ -51,6 +51,7 @@ type session struct {
 	sequence    uint64       // of the newest transaction
 	tracer      trace.Tracer // nil is none
 	phases      phases       // of the newest cycle
+	commitBegan time.Time    // of the newest cycle
 	cores       cores
 
 	life     context.Context // ends with the session; opens run in it

@@ -34,7 +34,7 @@ type Config struct {
 	// Partners are whom outcomes can be shared with; default nobody. Their topics are made.
 	Partners *partner.Partners
 
-	CommitInterval     time.Duration // default 50 ms: how long a cycle collects events
+	CommitInterval     time.Duration // default 50 ms: how often what has come is committed
 	CycleBytes         int64         // default a 64th of the store's memory, at most 16 MiB: a cycle ends when it has as many bytes of values
 	CycleRecords       int           // default one for each KiB of CycleBytes: or as many records; each may have a ledger written
 	CycleFired         int           // default 5000: as many ledgers of a partition are fired in a cycle, and the rest in the next ones
