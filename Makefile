@@ -37,7 +37,7 @@ race: ## all tests but the long ones, with the race detector; a real Kafka inclu
 
 endtoend: ## what the race detector is too slow for or in the way of: processes killed on a real Kafka, 2 minutes of chaos, allocations counted
 	go test -run Allocate ./pkg/...
-	go test -v -timeout 25m ./internal/endtoend
+	go test -v -count=1 -timeout 25m ./internal/endtoend # Go does not know that it builds the programs, and would remember what others did
 
 MINUTES ?= 10
 RATE ?= 1000
