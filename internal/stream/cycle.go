@@ -23,7 +23,6 @@ var errUndecided = errors.New("the transaction's outcome is not known")
 // that the next one may begin (S1). The caller allows rebalances afterwards.
 func (s *session) cycle(ctx context.Context) error {
 	var deadline time.Time // none until there are records
-	s.phases = phases{}
 	var records int
 	var bytes int64
 	for {
@@ -45,8 +44,8 @@ func (s *session) cycle(ctx context.Context) error {
 			return s.idle()
 		}
 		if deadline.IsZero() {
-			s.phases.began = folding
 			deadline = s.commitDue(time.Now())
+			s.phases = phases{began: folding}
 		}
 		s.phases.folding += time.Since(folding)
 		if s.enough(ctx, deadline, records, bytes) || s.holds() {
@@ -66,7 +65,7 @@ func (s *session) cycle(ctx context.Context) error {
 const leastShare = 4
 
 // commitDue is when a cycle that has its first records is to be committed: an interval after the last commit began. So the interval is the rhythm, however long
-// commits take, and who comes when nothing has come for a while waits for no others. While records wait in the log a cycle collects for the whole
+// commits take, and who comes when nothing has come for a while waits for a part of it only. While records wait in the log a cycle collects for the whole
 // interval: then it matters how much it brings, and not how soon.
 func (s *session) commitDue(now time.Time) time.Time {
 	for _, p := range s.partitions {
@@ -74,7 +73,7 @@ func (s *session) commitDue(now time.Time) time.Time {
 			return now.Add(s.cfg.CommitInterval)
 		}
 	}
-	due, least := s.commitBegan.Add(s.cfg.CommitInterval), now.Add(s.cfg.CommitInterval/leastShare)
+	due, least := s.phases.collected.Add(s.cfg.CommitInterval), now.Add(s.cfg.CommitInterval/leastShare)
 	if due.Before(least) {
 		return least
 	}
@@ -146,7 +145,6 @@ func (s *session) apply(fetches kgo.Fetches) (records int, bytes int64, err erro
 // commit makes the cycle's work durable and visible, all of it or nothing.
 func (s *session) commit(ctx context.Context) error {
 	began := time.Now()
-	s.commitBegan = began
 	touched := make([]*partition, 0, len(s.partitions))
 	for _, n := range s.numbers() {
 		if p := s.partitions[n]; p.touched() {

@@ -23,7 +23,7 @@ func TestWhenACommitIsDue(t *testing.T) {
 		"they do, and nothing came for long": {time.Hour, map[int32]*partition{0: behind}, interval},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &session{Worker: &Worker{cfg: Config{CommitInterval: interval}}, partitions: c.partitions, commitBegan: now.Add(-c.began)}
+			s := &session{Worker: &Worker{cfg: Config{CommitInterval: interval}}, partitions: c.partitions, phases: phases{collected: now.Add(-c.began)}}
 			if in := s.commitDue(now).Sub(now); in != c.in {
 				t.Errorf("it is due in %s, want %s", in, c.in)
 			}

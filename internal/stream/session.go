@@ -50,8 +50,7 @@ type session struct {
 	incarnation uint64
 	sequence    uint64       // of the newest transaction
 	tracer      trace.Tracer // nil is none
-	phases      phases       // of the newest cycle
-	commitBegan time.Time    // of the newest cycle
+	phases      phases       // of the newest cycle that had records
 	cores       cores
 
 	life     context.Context // ends with the session; opens run in it
