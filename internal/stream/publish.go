@@ -289,23 +289,32 @@ func (p Publish) definition(ctx context.Context, plan *publishPlan, r *registry,
 		return d, nil
 	}
 	if plan.homes == nil {
-		logs, err := p.Connection.Spans(ctx, plan.topics.Changelog.Name)
-		var stored []campaign.BudgetStanding
-		if err == nil {
-			stored, err = storedBudgets(ctx, p.Connection, logs[0])
-		}
-		if err != nil {
+		var err error
+		if plan.homes, err = p.storedHomes(ctx, plan.topics); err != nil {
 			return d, fmt.Errorf("look for the homes of budgets: %w", err)
-		}
-		plan.homes = map[string]int32{}
-		for _, b := range stored {
-			plan.homes[b.ID] = b.Home
 		}
 	}
 	if d.Home, known = plan.homes[c.Budget.ID]; !known {
 		d.Home = HomeOf(c.Budget.ID, plan.topics.Events.Partitions)
 	}
 	return d, nil
+}
+
+// storedHomes are the homes of all budgets that partition 0 was told of.
+func (p Publish) storedHomes(ctx context.Context, topics kafka.TopicsState) (map[string]int32, error) {
+	logs, err := p.Connection.Spans(ctx, topics.Changelog.Name)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := storedBudgets(ctx, p.Connection, logs[0])
+	if err != nil {
+		return nil, err
+	}
+	homes := map[string]int32{}
+	for _, b := range stored {
+		homes[b.ID] = b.Home
+	}
+	return homes, nil
 }
 
 // HomeOf spreads budgets that are new over the partitions that there are.
