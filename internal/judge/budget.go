@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/stampede-rewards/stampede/internal/model"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
@@ -118,6 +120,35 @@ type message struct {
 	recall bool
 }
 
+// headerChangelog says of whose ledgers a message is.
+const headerChangelog = "stampede_changelog"
+
+// mine is a record of events as this group has to read it: a message of another group is to it what a tick is, by which time passes.
+func (c Case) mine(r *kgo.Record) *kgo.Record {
+	if !c.isOthers(r) {
+		return r
+	}
+	tick := *r
+	tick.Key, tick.Value, tick.Headers = []byte(campaign.ControlKey), model.Tick(), nil
+	return &tick
+}
+
+func (c Case) isOthers(r *kgo.Record) bool {
+	of := stream.Header(r, headerChangelog)
+	if of == "" || of == c.changelog() {
+		return false
+	}
+	var event struct {
+		Type string `json:"type"`
+	}
+	if json.Unmarshal(r.Value, &event) != nil {
+		return false
+	}
+	return slices.Contains([]string{"stampede.claimed", "stampede.claim_answered", "stampede.claims_recalled"}, event.Type)
+}
+
+func (c Case) changelog() string { return hex.EncodeToString(c.Topics.Changelog.ID[:]) }
+
 func (m message) String() string {
 	return fmt.Sprintf("because of %s: %q %s%s", m.cause, m.key, m.value, m.trace)
 }
@@ -157,6 +188,9 @@ func (c Case) compareMessages(left *left, expected map[int32]*fold, committed ma
 				}
 				if _, cause, err := causeOf(r); err == nil && cause >= committed[n].offset {
 					findings = append(findings, broken(NothingUncommitted, "%s is for events/%d@%d, and the committed offset is %d", at(r), n, cause, committed[n].offset))
+				}
+				if of := stream.Header(r, headerChangelog); of != c.changelog() {
+					findings = append(findings, broken(ClaimEquality, "%s says that it is of the ledgers in changelog %q, which is %s", at(r), of, c.changelog()))
 				}
 				got = append(got, message{to, stream.Header(r, "stampede_offset"), string(r.Key), string(r.Value), traceIn(r), false}.String())
 			}

@@ -64,6 +64,7 @@ func (c Case) fold(ctx context.Context, committed map[int32]commit, others map[i
 		foldings[n] = c.newFolding(others[n])
 	}
 	err := c.Connection.ReadCommitted(ctx, spans, func(r *kgo.Record) (bool, error) {
+		r = c.mine(r)
 		f := foldings[r.Partition]
 		f.keepBefore(r.Offset)
 		if err := f.readModel(r); err != nil {

@@ -49,7 +49,7 @@ func (c Case) read(ctx context.Context, order *order) (*left, error) {
 	err = c.Connection.ReadCommitted(ctx, spans, func(r *kgo.Record) (bool, error) {
 		switch r.Topic {
 		case c.Topics.Events.Name:
-			if stream.Header(r, "stampede_offset") != "" { // else it is an event, or what somebody has published
+			if stream.Header(r, "stampede_offset") != "" && !c.isOthers(r) { // else it is an event, or what somebody has published
 				l.add(l.messages, r)
 			}
 			return true, nil

@@ -82,6 +82,52 @@ func TestBudgetsHold(t *testing.T) {
 	}
 }
 
+// Two groups work on one topic of events, each with a changelog of its own: to try a new version beside the old one, say. Each reads what the other
+// claims. What either has issued is the budget, and no more; the second finds the claims and the answers of the first in the log before its own.
+func TestAnotherGroupsClaimsAreItsOwn(t *testing.T) {
+	b := newBenchWith(t, kafka.TopicsConfig{})
+	b.inForce(logged(t, "few", 1, "{rewards: 100, reopen: 1 days}"), logged(t, "money", 1, "{amount: 90.00 USD}"))
+	arrive := func(when string) {
+		for i := range 60 {
+			b.event(fmt.Sprintf("%s-%d", when, i), fmt.Sprint(i), "data.logged")
+		}
+	}
+	arrive("before")
+	first := b.work("a")
+	other := *b
+	other.group, other.wanted.Names = "other", kafka.Topics{Rewards: "other-rewards", Changelog: "other-changelog", DeadLetters: "other-dead-letters"}
+	var err error
+	if other.topics, err = kafka.EnsureTopics(t.Context(), b.client, other.wanted); err != nil {
+		t.Fatal(err)
+	}
+	second := other.work("other")
+	arrive("with both")
+	b.event("before-3", "erase", campaign.TypeErased)
+	b.inForce(logged(t, "few", 2, "{rewards: 110, reopen: 1 days}"), logged(t, "money", 2, "{amount: 90.00 USD}"))
+	for range 2 { // what one writes the other has to read
+		b.processed()
+		other.processed()
+	}
+	for _, w := range []*worker{first, second} {
+		if n := w.metric("stampede_others_records_total"); n < 400 {
+			t.Errorf("a worker has read %d records of the other group's claims, wanted those of 240 claims", n)
+		}
+	}
+	b.end(first)
+	other.end(second)
+	for _, of := range []*bench{b, &other} {
+		of.erased = []string{"before-3"}
+		v := of.judge()
+		if v.Rewards != 110+45 || v.DeadLetters != 0 || v.Uncommitted != 0 {
+			t.Errorf("%s: %s, wanted 155 rewards", of.group, v)
+		}
+		budgets, err := stream.ListBudgets(t.Context(), of.connection, of.topics)
+		if err != nil || len(budgets) != 2 || budgets[0].Granted != 110 || budgets[1].Granted != 45 {
+			t.Errorf("%s: %+v, %v", of.group, budgets, err)
+		}
+	}
+}
+
 // A topic that is given more partitions has the homes that it had, also where the registry was lost: two partitions that decide could grant twice
 // as much. Each user comes before that or after it: one who comes in both would change the partition without the ledger, and could be given the
 // same reward again (README, "A user's partition is the producer's choice").

@@ -29,6 +29,7 @@ type Metrics struct {
 	unknownZones prometheus.Counter
 	erased       prometheus.Counter
 	dropped      prometheus.Counter
+	others       prometheus.Counter
 	newUsers     prometheus.Counter
 	splitUsers   prometheus.Counter
 	lag          *prometheus.GaugeVec // by partition
@@ -94,6 +95,7 @@ func NewMetrics() *Metrics {
 		unknownZones: counter("unknown_zones_total", "Time zones named by events that the tz database does not have."),
 		erased:       counter("users_erased_total", "Users erased by stampede.erased."),
 		dropped:      counter("erased_records_total", "Records of users erased lately, dropped without a trace."),
+		others:       counter("others_records_total", "Claims, answers and recalls of other groups on the same events topic, which are theirs alone."),
 		newUsers:     counter("new_users_total", "Users seen for the first time in a partition."),
 		splitUsers: counter("users_in_two_partitions_total", "New users who have a ledger in another partition of this process already: "+
 			"the producers do not agree on a partitioner. Only a few partitions are looked at, and in a cycle of many new users one in sixteen, so the true number can be higher."),
@@ -129,7 +131,7 @@ func NewMetrics() *Metrics {
 
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.events, m.eventBytes, m.decisions, m.rewards, m.outcomes, m.shared, m.claims, m.budgetLimit, m.budgetLeft, m.fired, m.ticks, m.deadLetters, m.unknownZones, m.erased, m.dropped, m.newUsers, m.splitUsers, m.lag, m.users,
+		m.events, m.eventBytes, m.decisions, m.rewards, m.outcomes, m.shared, m.claims, m.budgetLimit, m.budgetLeft, m.fired, m.ticks, m.deadLetters, m.unknownZones, m.erased, m.dropped, m.others, m.newUsers, m.splitUsers, m.lag, m.users,
 		m.eventLatency, m.rewardLatency, m.unfollowed, m.cycles, m.cycleSeconds, m.foldSeconds, m.prepareSeconds, m.commitSeconds, m.discards,
 		m.rebalances, m.assigned, m.open, m.refused, m.inForce, m.overlayBytes, m.restores, m.restoredRecords, m.journalReplayed, m.journalDropped, m.quarantined,
 	}
@@ -175,6 +177,7 @@ func (m *Metrics) observe(partition int32, t *tally, lag int64, now time.Time) {
 	m.unknownZones.Add(float64(t.unknownZones))
 	m.erased.Add(float64(t.erased))
 	m.dropped.Add(float64(t.dropped))
+	m.others.Add(float64(t.others))
 	m.newUsers.Add(float64(t.newUsers))
 	m.splitUsers.Add(float64(t.split))
 	m.eventLatency.add(t.arrivals, now)

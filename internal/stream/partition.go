@@ -125,6 +125,10 @@ func (p *partition) applyOne(r *kgo.Record) (done bool, err error) {
 	}
 	p.tally.record(r.Timestamp.UnixMilli(), len(r.Value))
 	rejection := p.decoder.Decode(&p.record, &p.event)
+	if rejection == nil && p.records.isOthers(r, p.event.Type) {
+		p.tally.others++
+		return true, nil
+	}
 	if dropped := p.engine.Drop(&p.event, rejection, clock); dropped != nil {
 		p.tally.result(dropped, r.Timestamp.UnixMilli())
 		return true, nil
@@ -186,6 +190,10 @@ func (p *partition) took(e *entry, result *campaign.Result, r *kgo.Record) {
 func (p *partition) control(r *kgo.Record) error {
 	if rejection := p.decoder.DecodeControl(&p.record, &p.event); rejection != nil {
 		p.reject(r, rejection)
+		return nil
+	}
+	if p.records.isOthers(r, p.event.Type) {
+		p.tally.others++
 		return nil
 	}
 	result, rejection, err := p.inForce.Apply(&p.event, p.next.Clock)

@@ -71,8 +71,23 @@ func (rs records) answer(a *campaign.Answer, cause *kgo.Record) *kgo.Record {
 func (rs records) control(partition int32, key string, value []byte, cause *kgo.Record) *kgo.Record {
 	return &kgo.Record{
 		Topic: rs.topics.Events.Name, Partition: partition % rs.topics.Events.Partitions, Key: []byte(key), Value: value,
-		Headers: because(cause),
+		Headers: append(because(cause), kgo.RecordHeader{Key: headerChangelog, Value: []byte(topicID(rs.topics.Changelog))}),
 	}
+}
+
+// headerChangelog says of a claim, an answer or a recall of whose ledgers it is: of those in the changelog with this id of Kafka's, in hex. Each group on an
+// events topic has a changelog of its own and reads what the others have written, too: a claim that two of them decided would be rewarded by both.
+const headerChangelog = "stampede_changelog"
+
+// isOthers says whether a record of a type is another group's, for whose ledgers it is meant. One that doesn't say was written by a version that
+// didn't, and is ours.
+func (rs records) isOthers(r *kgo.Record, kind string) bool {
+	switch kind {
+	case campaign.TypeClaimed, campaign.TypeAnswered, campaign.TypeRecalled:
+		of := Header(r, headerChangelog)
+		return of != "" && of != topicID(rs.topics.Changelog)
+	}
+	return false
 }
 
 // because are the headers of a record that another has led to: where that one is, and of which trace, if it says so.

@@ -12,6 +12,7 @@ type tally struct {
 	unknownZones int
 	erased       int // users
 	dropped      int // records of users who had been erased
+	others       int // records of other groups' claims
 	decisions    map[decisionOf]int
 	rejections   map[campaign.Reason]int
 	rewards      map[string]int    // by campaign
