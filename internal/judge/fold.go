@@ -125,6 +125,7 @@ func (f *folding) apply(r *kgo.Record) error {
 	if err := f.replay.Advance(r.Timestamp.UnixMilli(), took); err != nil {
 		return err
 	}
+	f.inForce.ForgetDenied(f.replay.Clock())
 	record := campaign.Record{Key: r.Key, Value: r.Value, Clock: f.replay.Clock()}
 	for _, h := range r.Headers {
 		record.Headers = append(record.Headers, campaign.Header{Key: h.Key, Value: h.Value})

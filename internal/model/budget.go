@@ -17,9 +17,12 @@ const (
 // budget is what was asked of one campaign's budget, in the partition that decides it: all that was granted, and all that was denied.
 type budget struct {
 	terms   *Campaign // as it was published last
-	granted []int     // periods
-	denied  []denied  // that were never granted
+	granted []granted
+	denied  []denied // that were never granted
 }
+
+// granted is what one reward has taken of a budget.
+type granted struct{ period, quantity int }
 
 type denied struct {
 	at    time.Time
@@ -28,7 +31,7 @@ type denied struct {
 
 // period is the period of a clock; 0 where the budget is for all time.
 func (c *Campaign) budgetPeriod(clock time.Time) int {
-	return periodOf(c.BudgetPer, DayOf(clock.In(time.FixedZone("", offsets[c.Zone]))))
+	return periodOf(c.BudgetPer, DayOf(clock.In(time.FixedZone("", offsets[c.Zone])).Add(-c.DayStarts)))
 }
 
 // decide grants a claim, or denies it, at the clock.
@@ -46,16 +49,20 @@ func (l *Log) decide(claim Told) error {
 }
 
 func (l *Log) grant(b *budget, claim Told) bool {
-	now, granted := b.terms.budgetPeriod(l.clock), 0
-	for _, p := range b.granted {
-		if p == now {
-			granted++
+	next := granted{b.terms.budgetPeriod(l.clock), 1}
+	if b.terms.Money {
+		next.quantity = claim.cents()
+	}
+	spent := 0
+	for _, g := range b.granted {
+		if g.period == next.period {
+			spent += g.quantity
 		}
 	}
-	if granted >= b.terms.Budget {
+	if spent+next.quantity > b.terms.Budget {
 		return false
 	}
-	b.granted = append(b.granted, now)
+	b.granted = append(b.granted, next)
 	claim.What, claim.At = "reward", l.clock
 	l.tell(claim)
 	return true
@@ -78,10 +85,7 @@ func (l *Log) publishBudget(c *Campaign) {
 	l.step++
 	var rest []denied
 	for _, d := range b.denied {
-		if l.clock.Sub(d.at) > c.Reopen {
-			continue
-		}
-		if !l.grant(b, d.claim) {
+		if l.clock.Sub(d.at) > c.Reopen || !l.grant(b, d.claim) {
 			rest = append(rest, d)
 			continue
 		}
@@ -92,18 +96,19 @@ func (l *Log) publishBudget(c *Campaign) {
 
 // recall forgets what an erased user was denied (C4).
 func (l *Log) recall(data []byte) (reason string, err error) {
-	var d struct{ Budget, User string }
+	var d struct{ User string }
 	if err := json.Unmarshal(data, &d); err != nil {
 		return "", err
 	}
-	b := l.budgets[d.Budget]
-	if b == nil || d.User == "" {
+	if d.User == "" {
 		return "bad_control", nil
 	}
-	before := len(b.denied)
-	b.denied = slices.DeleteFunc(b.denied, func(x denied) bool { return x.claim.User == d.User })
-	if len(b.denied) < before {
-		l.reached("a denied claim recalled")
+	for _, b := range l.budgets {
+		before := len(b.denied)
+		b.denied = slices.DeleteFunc(b.denied, func(x denied) bool { return x.claim.User == d.User })
+		if len(b.denied) < before {
+			l.reached("a denied claim recalled")
+		}
 	}
 	return "", nil
 }
@@ -167,12 +172,46 @@ func (l *Log) Claims() (claims []Reward) {
 	return claims
 }
 
-// DrawBudget gives a campaign a budget, sometimes: few rewards, so that it is exhausted.
+// DrawBudget gives a campaign a budget, sometimes: few rewards, or money for few, so that it is exhausted.
 func DrawBudget(d Draw, c *Campaign) {
 	if !drawBool(d, "has a budget") {
 		return
 	}
 	c.Budget = d.Between(1, 2, "budget")
+	if c.Amount > 0 && drawBool(d, "is money") {
+		c.Money, c.Budget = true, c.largest()*c.Budget+d.Between(0, c.Amount, "cents")
+	}
 	c.BudgetPer = oneOfThese(d, append([]string{""}, units...), "budget's per")
+	c.drawReopen(d)
+}
+
+func (c *Campaign) drawReopen(d Draw) {
 	c.Reopen = oneOfThese(d, []time.Duration{0, 24 * time.Hour, 35 * 24 * time.Hour, 35 * 24 * time.Hour}, "reopen")
+}
+
+// largest is the largest reward, in cents.
+func (c *Campaign) largest() int { return c.Amount + c.tiers() - 1 }
+
+// drawBudget draws what a version makes of the budget of the one before it. Its largest reward must fit.
+func (c *Campaign) drawBudget(d Draw) {
+	change := d.Between(-1, 5, "budget")
+	if c.Money {
+		c.Amount = max(1, c.Amount)
+		c.Budget = max(c.largest(), c.Budget+change*c.Amount)
+	} else {
+		c.Budget = max(1, c.Budget+change)
+	}
+	c.drawReopen(d)
+}
+
+// Raise draws a version that raises the budget by one to three rewards, and re-opens claims.
+func (c *Campaign) Raise(d Draw) *Campaign {
+	next := DrawVersion(d, c)
+	more := d.Between(1, 3, "budget raised by")
+	if next.Money {
+		more *= next.Amount
+	}
+	next.Budget = max(c.Budget, next.Budget) + more
+	next.Reopen = oneOfThese(d, []time.Duration{24 * time.Hour, 35 * 24 * time.Hour}, "reopen")
+	return next
 }

@@ -16,7 +16,8 @@ type Campaign struct {
 	Goal      *Goal
 	Always    bool
 	Limit     int // 0: none
-	Budget    int // rewards of all users; 0: no bound
+	Budget    int  // rewards of all users, or cents; 0: no bound
+	Money     bool // the budget is cents
 	BudgetPer string
 	Reopen    time.Duration // of the budget
 	OptIn     bool
@@ -80,6 +81,9 @@ func (c *Campaign) limits() string {
 	}
 	if c.Budget > 0 {
 		budget := fmt.Sprintf("rewards: %d", c.Budget)
+		if c.Money {
+			budget = fmt.Sprintf("amount: %d.%02d USD", c.Budget/100, c.Budget%100)
+		}
 		if c.BudgetPer != "" {
 			budget += ", per: " + c.BudgetPer
 		}

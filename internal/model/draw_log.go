@@ -96,7 +96,7 @@ func DrawVersion(d Draw, c *Campaign) *Campaign {
 	next.Amount = d.Between(0, 5000, "cents")
 	next.Title = fmt.Sprintf("in version %d", next.Version)
 	if c.Budget > 0 {
-		next.Budget = max(1, c.Budget+d.Between(-1, 5, "budget"))
+		next.drawBudget(d)
 	}
 	return &next
 }
@@ -111,6 +111,9 @@ func DrawRestart(d Draw, c *Campaign) *Campaign {
 	next.Goal = drawGoal(d, &next, false, false, 2)
 	if next.Goal.Waits() || next.counts() == c.counts() { // where only numbers change, the line does nothing
 		return nil
+	}
+	if next.Money {
+		next.Budget = max(next.Budget, next.largest())
 	}
 	return &next
 }

@@ -42,13 +42,18 @@ func (t Told) reward() Reward {
 		Kind: "points", AchievedAt: t.Achieved, IssuedAt: t.At, Events: t.Events, step: t.step,
 	}
 	if c.Amount > 0 {
-		tier := 1
-		if c.tiers() > 1 {
-			tier, _ = strconv.Atoi(t.Tier)
-		}
-		r.Kind, r.Amount = "gift_card", fmt.Sprintf("%d USD", c.Amount+tier-1)
+		r.Kind, r.Amount = "gift_card", fmt.Sprintf("%d USD", t.cents())
 	}
 	return r
+}
+
+// cents is what the reward is, where it is money.
+func (t Told) cents() int {
+	tier := 1
+	if t.Campaign.tiers() > 1 {
+		tier, _ = strconv.Atoi(t.Tier)
+	}
+	return t.Campaign.Amount + tier - 1
 }
 
 // rewardID is rule R1.

@@ -48,7 +48,7 @@ func (g *Goal) counts() string {
 // large the budget is.
 func (c *Campaign) differsInReward(from *Campaign) bool {
 	x := *c
-	x.Version, x.Title, x.Amount, x.Restart, x.Budget = from.Version, from.Title, from.Amount, from.Restart, from.Budget
+	x.Version, x.Title, x.Amount, x.Restart, x.Budget, x.Reopen = from.Version, from.Title, from.Amount, from.Restart, from.Budget, from.Reopen
 	return x.YAML() == from.YAML()
 }
 

@@ -118,13 +118,12 @@ func (l *load) drawPublish(d model.Draw) {
 }
 
 // drawRaise draws the last publish: it raises the budgets of campaigns that never end, so that claims are re-opened which were denied when time
-// had passed.
+// had passed, whatever the versions before it said.
 func (l *load) drawRaise(d model.Draw) {
 	now := slices.Clone(l.inForce[len(l.inForce)-1])
 	for i, c := range now {
-		if c.Budget > 0 && c.Reopen > 0 && c.Ends.IsZero() {
-			now[i] = model.DrawVersion(d, c)
-			now[i].Budget = c.Budget + d.Between(1, 3, "budget raised by")
+		if c.Budget > 0 && c.Ends.IsZero() {
+			now[i] = c.Raise(d)
 			l.campaigns = append(l.campaigns, now[i])
 			l.raised = now
 		}

@@ -120,6 +120,9 @@ func (p *partition) applyOne(r *kgo.Record) (done bool, err error) {
 	for _, s := range p.engine.ForgetErased(clock) {
 		p.tell(s)
 	}
+	for _, s := range p.inForce.ForgetDenied(clock) {
+		p.tell(s)
+	}
 	if campaign.IsControl(r.Key) {
 		return true, p.control(r)
 	}

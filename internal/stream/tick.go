@@ -75,8 +75,10 @@ func (p *partition) tickAt() (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	if forgets := p.engine.ForgetsErasedAt(); forgets != 0 && (due == 0 || forgets < due) {
-		due = forgets // who was erased is not remembered longer because nothing comes
+	for _, forgets := range []int64{p.engine.ForgetsErasedAt(), p.inForce.ForgetsDeniedAt()} {
+		if forgets != 0 && (due == 0 || forgets < due) {
+			due = forgets // who was erased, or was denied a reward, is not remembered longer because nothing comes
+		}
 	}
 	if due == 0 {
 		return time.Time{}, nil

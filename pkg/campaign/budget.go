@@ -20,8 +20,9 @@ type Budget struct {
 	Reopen  time.Duration // how long a denied claim waits for a raised budget; 0 is not at all
 	Home    int32         // the partition of events that decides its claims: fixed when the budget is first published
 
-	per  unit  // each civil period by itself; noUnit: the whole campaign
-	zone *zone // where periods are
+	per       unit          // each civil period by itself; noUnit: the whole campaign
+	zone      *zone         // where periods are
+	dayStarts time.Duration // the campaign's, of a budget that is its own (T2)
 }
 
 const (
@@ -54,7 +55,10 @@ func (b *Budget) Show(quantity int64) string {
 }
 
 // periodAt is the period of a clock, Unix ms.
-func (b *Budget) periodAt(clock int64) period { return b.per.of(b.zone.at(msToNs(clock)).day) }
+func (b *Budget) periodAt(clock int64) period {
+	offset := b.zone.offsetAt(msToNs(clock)) - int(b.dayStarts/time.Second)
+	return b.per.of(civilAt(msToNs(clock), offset).day)
+}
 
 // PeriodAt is how the period of a clock (Unix ms) is called: 2026-03, or empty where there are none.
 func (b *Budget) PeriodAt(clock int64) string {
@@ -151,6 +155,9 @@ func (b *Budget) append(dst []byte) []byte {
 	if b.zone.name != "UTC" {
 		dst = appendJSONString(append(dst, `,"timezone":`...), b.zone.name)
 	}
+	if b.dayStarts > 0 {
+		dst = appendMember(append(dst, ','), "day_starts_ms", b.dayStarts.Milliseconds())
+	}
 	if b.Reopen > 0 {
 		dst = appendMember(append(dst, ','), "reopen_ms", b.Reopen.Milliseconds())
 	}
@@ -182,12 +189,18 @@ func readBudget(v Value) (*Budget, error) {
 			return nil, fmt.Errorf("no zone %s in the tz database %s", excerpt(name), ZoneVersion)
 		}
 	}
-	if reopen := v.Get("reopen_ms"); reopen.Kind() != Absent {
-		ms, ok := wholeOf(reopen)
-		if !ok || ms < 0 || ms > maxReopen.Milliseconds() {
-			return nil, errors.New("a budget's `reopen_ms` is no length of time up to 35 days")
+	for _, length := range []struct {
+		name string
+		most time.Duration
+		to   *time.Duration
+	}{{"reopen_ms", maxReopen, &b.Reopen}, {"day_starts_ms", 24 * time.Hour, &b.dayStarts}} {
+		if told := v.Get(length.name); told.Kind() != Absent {
+			ms, ok := wholeOf(told)
+			if !ok || ms < 0 || ms > length.most.Milliseconds() {
+				return nil, fmt.Errorf("a budget's `%s` is no length of time up to %s", length.name, formatDuration(length.most))
+			}
+			*length.to = time.Duration(ms) * time.Millisecond
 		}
-		b.Reopen = time.Duration(ms) * time.Millisecond
 	}
 	return b, nil
 }

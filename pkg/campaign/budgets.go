@@ -14,7 +14,8 @@ import (
 // Budgets are all budgets that a partition has been told of, with what was granted from those whose home it is (O2). Like InForce, it is a
 // pure function of the records that were applied, and not for concurrent use.
 type Budgets struct {
-	byID map[string]*spending
+	byID    map[string]*spending
+	forgets int64 // at this clock (Unix ms) the first of the denied claims is forgotten, or later; 0 where none is kept
 }
 
 // spending is one budget and what was granted from it.
@@ -26,11 +27,11 @@ type spending struct {
 	denied  int64  // claims of the period; one that is granted after all is taken off
 	first   int64  // clocks of the period's first and last grant, Unix ms; 0 where there is none
 	last    int64
-	kept    []keptClaim // denied, and waiting for a raised budget: oldest first
+	kept    []keptClaim // denied within maxReopen, in case that a raised budget re-opens them: oldest first
 	next    uint64      // the number of the next one that is kept
 }
 
-// keptClaim is a denied claim that waits for a raised budget.
+// keptClaim is a denied claim that a raised budget may re-open.
 type keptClaim struct {
 	number uint64
 	at     int64 // the clock at which it was denied, Unix ms
@@ -38,7 +39,7 @@ type keptClaim struct {
 }
 
 const (
-	// maxKept bounds the denied claims of one budget that wait for a raised one: those that were denied first.
+	// maxKept bounds the denied claims of one budget that are kept: those that were denied first.
 	maxKept = 10_000
 	// maxBudgets bounds the budgets of a partition.
 	maxBudgets = maxCampaigns
@@ -166,16 +167,16 @@ func (bs *Budgets) Decide(cl *Claim, clock int64) (ControlResult, *Rejection) {
 		return d, badControl(fmt.Sprintf("claims of budget `%s` are decided in partition %d of events, and this one was sent to partition %d", cl.Budget, s.terms.Home, cl.Home))
 	}
 	s.enter(clock)
-	d.Stored = s.forget(clock, d.Stored)
 	r, granted := s.grant(cl, clock)
 	if granted {
 		d.Rewards = append(d.Rewards, r)
 	} else {
 		s.denied++
-		if s.terms.Reopen > 0 && len(s.kept) < maxKept {
+		if len(s.kept) < maxKept {
 			s.kept = append(s.kept, keptClaim{s.next, clock, cl})
 			s.next++
 			d.Stored = append(d.Stored, s.storedKept(&s.kept[len(s.kept)-1]))
+			bs.keeps(s)
 		}
 	}
 	d.Answers = append(d.Answers, cl.answer(granted, false, clock))
@@ -183,21 +184,26 @@ func (bs *Budgets) Decide(cl *Claim, clock int64) (ControlResult, *Rejection) {
 	return d, nil
 }
 
-// reopen grants what fits of the denied claims that are kept, oldest first, after a budget was raised.
+// reopen grants what fits of the denied claims that the raised budget re-opens, oldest first.
 func (bs *Budgets) reopen(id string, clock int64) ControlResult {
 	var d ControlResult
 	s := bs.byID[id]
 	s.enter(clock)
-	d.Stored = s.forget(clock, d.Stored)
 	var rest []keptClaim
 	for i := range s.kept {
 		k := &s.kept[i]
+		if !s.terms.reopens(k.at, clock) {
+			rest = append(rest, *k)
+			continue
+		}
 		r, granted := s.grant(k.claim, clock)
 		if !granted {
 			rest = append(rest, *k)
 			continue
 		}
-		s.denied -= min(s.denied, 1)
+		if s.terms.periodAt(k.at) == s.period { // else it was counted in one that is over
+			s.denied -= min(s.denied, 1)
+		}
 		d.Rewards = append(d.Rewards, r)
 		d.Answers = append(d.Answers, k.claim.answer(true, true, clock))
 		d.Stored = append(d.Stored, Stored{s.keptName(k), nil})
@@ -207,15 +213,51 @@ func (bs *Budgets) reopen(id string, clock int64) ControlResult {
 	return d
 }
 
-// forget drops the kept claims that have waited for too long, or that nothing waits for any more.
-func (s *spending) forget(clock int64, stored []Stored) []Stored {
-	old := 0
-	for old < len(s.kept) && (s.terms.Reopen == 0 || s.kept[old].at+s.terms.Reopen.Milliseconds() < clock) {
-		stored = append(stored, Stored{s.keptName(&s.kept[old]), nil})
-		old++
+// reopens says whether a raised budget re-opens what was denied at a clock (both Unix ms).
+func (b *Budget) reopens(denied, clock int64) bool {
+	return b.Reopen > 0 && clock <= denied+b.Reopen.Milliseconds()
+}
+
+// forgotten is the clock (Unix ms) at which no version could re-open the claim any more.
+func (k *keptClaim) forgotten() int64 { return k.at + maxReopen.Milliseconds() + 1 }
+
+// forget drops the denied claims that no version could re-open any more by a clock (Unix ms), also of budgets that nobody claims from.
+func (bs *Budgets) forget(clock int64) (changed []Stored) {
+	if bs.forgets == 0 || clock < bs.forgets {
+		return nil
 	}
-	s.kept = s.kept[old:]
-	return stored
+	bs.forgets = 0
+	for _, id := range slices.Sorted(maps.Keys(bs.byID)) {
+		s := bs.byID[id]
+		old := 0
+		for old < len(s.kept) && s.kept[old].forgotten() <= clock {
+			changed = append(changed, Stored{s.keptName(&s.kept[old]), nil})
+			old++
+		}
+		s.kept = s.kept[old:]
+		bs.keeps(s)
+	}
+	return changed
+}
+
+// keeps notes when the first claim that a budget keeps is forgotten.
+func (bs *Budgets) keeps(s *spending) {
+	if len(s.kept) == 0 {
+		return
+	}
+	if at := s.kept[0].forgotten(); bs.forgets == 0 || at < bs.forgets {
+		bs.forgets = at
+	}
+}
+
+// homes are the partitions that decide claims.
+func (bs *Budgets) homes() []int32 {
+	homes := make([]int32, 0, len(bs.byID))
+	for _, s := range bs.byID {
+		homes = append(homes, s.terms.Home)
+	}
+	slices.Sort(homes)
+	return slices.Compact(homes)
 }
 
 // stored is what is kept of a budget, but for its denied claims.
@@ -333,6 +375,7 @@ func (bs *Budgets) restoreDenied(name string, v Value) error {
 	s := bs.spendingOf(name[:cut])
 	i, _ := slices.BinarySearchFunc(s.kept, n, func(k keptClaim, n uint64) int { return cmp.Compare(k.number, n) })
 	s.kept = slices.Insert(s.kept, i, keptClaim{n, at, claim})
+	bs.keeps(s)
 	return nil
 }
 
@@ -343,9 +386,11 @@ type BudgetStanding struct {
 	Granted int64  // rewards
 	Spent   int64  // in what the budget counts: rewards, or minor units
 	Denied  int64  // claims
-	Waiting int    // denied claims that wait for a raised budget
+	Waiting int    // denied claims that a raised budget would re-open
 	First   int64  // clocks of the first and last grant, Unix ms; 0 where there was none
 	Last    int64
+
+	kept []keptClaim
 }
 
 // Left is what can still be granted.
@@ -353,6 +398,12 @@ func (b *BudgetStanding) Left() int64 { return max(0, b.Limit()-b.Spent) }
 
 // At is the standing by a clock (Unix ms), at which another period may have begun in which nothing was claimed yet.
 func (b BudgetStanding) At(clock int64) BudgetStanding {
+	b.Waiting = 0
+	for i := range b.kept {
+		if b.reopens(b.kept[i].at, clock) {
+			b.Waiting++
+		}
+	}
 	if b.per != noUnit && b.PeriodAt(clock) > b.Period {
 		b.Period, b.Granted, b.Spent, b.Denied, b.First, b.Last = b.PeriodAt(clock), 0, 0, 0, 0, 0
 	}
@@ -379,10 +430,10 @@ func (b *BudgetStanding) RunsOut(clock int64) (at int64, ok bool) {
 		return 0, false
 	}
 	at = clock + int64(hours*float64(time.Hour/time.Millisecond))
-	return at, b.per == noUnit || msToNs(at) < b.zone.startOf(b.per.first(b.periodAt(clock)+1))
+	return at, b.per == noUnit || msToNs(at) < b.zone.startOf(b.per.first(b.periodAt(clock)+1))+int64(b.dayStarts)
 }
 
-// Standings are the budgets that were told of, by id.
+// Standings are the budgets that were told of, by id, as of the last claim of each: see At.
 func (bs *Budgets) Standings() []BudgetStanding {
 	all := make([]BudgetStanding, 0, len(bs.byID))
 	for _, id := range slices.Sorted(maps.Keys(bs.byID)) {
@@ -392,7 +443,7 @@ func (bs *Budgets) Standings() []BudgetStanding {
 }
 
 func (s *spending) standing() BudgetStanding {
-	b := BudgetStanding{Budget: s.terms, Granted: s.granted, Spent: s.granted, Denied: s.denied, Waiting: len(s.kept), First: s.first, Last: s.last}
+	b := BudgetStanding{Budget: s.terms, Granted: s.granted, Spent: s.granted, Denied: s.denied, First: s.first, Last: s.last, kept: s.kept}
 	if s.terms.IsMoney() {
 		b.Spent = s.units
 	}

@@ -3,6 +3,7 @@ package campaign
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -29,7 +30,18 @@ func newBudgetLog(t *testing.T) *budgetLog {
 // at moves the clock on.
 func (l *budgetLog) at(clock string) *budgetLog {
 	l.log.at(clock)
+	l.store(l.inForce.ForgetDenied(l.clock))
 	return l
+}
+
+// store goes on with what is stored.
+func (l *budgetLog) store(changed []Stored) {
+	for _, s := range changed {
+		if l.stored[s.Name] = s.Value; s.Value == nil {
+			delete(l.stored, s.Name)
+		}
+	}
+	l.restore()
 }
 
 // hit is one event of a user now; what it claims waits.
@@ -105,12 +117,7 @@ func (l *budgetLog) record(value string) {
 	if err != nil || rejection != nil {
 		l.t.Fatal(err, rejection)
 	}
-	for _, s := range result.Stored {
-		if l.stored[s.Name] = s.Value; s.Value == nil {
-			delete(l.stored, s.Name)
-		}
-	}
-	l.restore()
+	l.store(result.Stored)
 	for i := range result.Rewards {
 		r := &result.Rewards[i]
 		l.issued = append(l.issued, r.User)
@@ -200,6 +207,15 @@ func TestABudgetOfEachMonth(t *testing.T) {
 	}
 }
 
+// The campaign's day begins when it says, for its budget, too (T2).
+func TestABudgetOfEachDay(t *testing.T) {
+	l := newBudgetLog(t)
+	l.record(string(control(TypePublished, definition("c", 1, "timezone: Europe/Berlin\nday_starts: 04:00\nlimits: {budget: {rewards: 1, per: day}}").Append(nil))))
+	l.at("2026-03-28T22:00:00Z").hit("ann").decide().standing("c 2026-03-28: 1 of 1 granted, 0 denied, 0 wait")
+	l.at("2026-03-29T01:59:59Z").hit("bob").decide().standing("c 2026-03-28: 1 of 1 granted, 1 denied, 0 wait") // 03:59:59, of the day on which summer time begins
+	l.at("2026-03-29T02:00:00Z").hit("cem").decide().standing("c 2026-03-29: 1 of 1 granted, 0 denied, 0 wait")
+}
+
 // A raised budget re-opens what was denied lately, oldest first. A smaller one takes nothing back and grants nothing.
 func TestARaisedBudgetReopensClaims(t *testing.T) {
 	l := newBudgetLog(t)
@@ -214,6 +230,63 @@ func TestARaisedBudgetReopensClaims(t *testing.T) {
 	l.raise(5, "{rewards: 9}").standing("c : 3 of 9 granted, 3 denied, 0 wait") // nothing waits where the version does not say so
 	if diff := cmp.Diff([]string{"ann", "cem", "dea"}, l.issued); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// It is the raising version that says how far back it re-opens, whatever those before it said.
+func TestTheRaisingVersionSaysWhatItReopens(t *testing.T) {
+	l := newBudgetLog(t)
+	l.at("2026-03-01T10:00:00Z").raise(1, "{rewards: 1}").hit("ann", "bob").decide().standing("c : 1 of 1 granted, 1 denied, 0 wait")
+	l.at("2026-03-04T10:00:00Z").raise(2, "{rewards: 1, reopen: 1 days}").hit("cem").decide().standing("c : 1 of 1 granted, 2 denied, 1 wait")
+	l.at("2026-03-05T10:00:00Z").raise(3, "{rewards: 2, reopen: 14 days}").standing("c : 2 of 2 granted, 1 denied, 1 wait")
+	l.raise(4, "{rewards: 3, reopen: 14 days}")
+	if diff := cmp.Diff([]string{"ann", "bob", "cem"}, l.issued); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What is granted of an earlier period's denied claims is taken off the period in which they were counted, and that is over.
+func TestAReopenedClaimOfAnotherPeriod(t *testing.T) {
+	l := newBudgetLog(t)
+	l.at("2026-03-31T10:00:00Z").raise(1, "{rewards: 1, per: month, reopen: 35 days}").hit("ann", "bob", "cem").decide()
+	l.at("2026-04-02T10:00:00Z").hit("dea", "eli", "fay").decide().standing("c 2026-04: 1 of 1 granted, 2 denied, 4 wait")
+	l.raise(2, "{rewards: 4, per: month, reopen: 35 days}").standing("c 2026-04: 4 of 4 granted, 1 denied, 1 wait")
+	if diff := cmp.Diff([]string{"ann", "dea", "bob", "cem", "eli"}, l.issued); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Denied claims go with the clock, also those of a budget that nobody claims from or names any more: what nobody can re-open is not kept.
+func TestDeniedClaimsAreForgottenInTime(t *testing.T) {
+	l := newBudgetLog(t)
+	l.at("2026-03-01T10:00:00Z").raise(1, "{rewards: 1, reopen: 1 days}").hit("ann", "bob").decide()
+	l.at("2026-03-02T10:00:00Z").hit("cem").decide()
+	l.record(string(control(TypePublished, definition("c", 2, "").Append(nil))))
+	kept := func(want ...string) {
+		t.Helper()
+		var got []string
+		for name := range l.stored {
+			if strings.HasPrefix(name, storedDenied) {
+				got = append(got, name)
+			}
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("at %s (-want +got):\n%s", time.UnixMilli(l.clock).UTC(), diff)
+		}
+	}
+	bob, cem := storedDenied+"c/0000000000000000", storedDenied+"c/0000000000000001"
+	l.at("2026-04-05T10:00:00Z")
+	kept(bob, cem)
+	if due := time.UnixMilli(l.inForce.ForgetsDeniedAt()).UTC().Format(time.RFC3339Nano); due != "2026-04-05T10:00:00.001Z" {
+		t.Errorf("it is worth asking at %s", due)
+	}
+	l.at("2026-04-05T10:00:00.001Z")
+	kept(cem)
+	l.at("2026-05-01T10:00:00Z")
+	kept()
+	if due := l.inForce.ForgetsDeniedAt(); due != 0 {
+		t.Errorf("it is worth asking at %d", due)
 	}
 }
 
@@ -303,6 +376,20 @@ func TestAnErasedUserIsForgottenByBudgets(t *testing.T) {
 	}
 }
 
+// So is what a budget keeps that says nothing of `reopen`, or that no version names any more.
+func TestAnErasedUserIsForgottenByBudgetsOfBefore(t *testing.T) {
+	l := newBudgetLog(t)
+	l.at("2026-03-01T10:00:00Z").raise(1, "{rewards: 1}").hit("ann", "bob-the-erased").decide()
+	l.record(string(control(TypePublished, definition("c", 2, "").Append(nil))))
+	l.apply("bob-the-erased", string(ErasedEvent("bob-the-erased", "1", "salt", time.UnixMilli(l.clock))))
+	l.decide()
+	for name, value := range l.stored {
+		if strings.Contains(name+string(value), "bob-the-erased") {
+			t.Errorf("%q has the erased user's name: %s", name, value)
+		}
+	}
+}
+
 // Of one budget so many denied claims wait at most, those that were denied first.
 func TestDeniedClaimsThatWaitAreBounded(t *testing.T) {
 	bs := NewBudgets()
@@ -315,7 +402,7 @@ func TestDeniedClaimsThatWaitAreBounded(t *testing.T) {
 			t.Fatal(rejection)
 		}
 	}
-	if s := bs.Standings()[0]; s.Waiting != maxKept || s.Denied != maxKept+9 {
+	if s := bs.Standings()[0].At(1); s.Waiting != maxKept || s.Denied != maxKept+9 {
 		t.Errorf("%d wait of %d that were denied", s.Waiting, s.Denied)
 	}
 	bs.tell(Budget{ID: "c", Rewards: 2, Reopen: time.Hour, zone: loadZone("UTC")})
@@ -344,7 +431,7 @@ func TestStoredBudgetsGolden(t *testing.T) {
 			}
 		}()
 	}
-	if b := f.Budgets()[0]; b.Left() != 100 || b.Waiting != 1 || b.Home != 3 || b.Period != "2026-03" {
+	if b := f.Budgets()[0].At(1772359200003); b.Left() != 100 || b.Waiting != 1 || b.Home != 3 || b.Period != "2026-03" {
 		t.Errorf("%+v", b)
 	}
 	l := &Ledger{}

@@ -279,7 +279,7 @@ func (f *InForce) Set() *Set {
 	if err != nil {
 		panic("BUG: campaigns that can't be in force together are: " + err.Error())
 	}
-	set.raises = f.raises
+	set.raises, set.homes = f.raises, f.budgets.homes()
 	f.set = set
 	return set
 }
@@ -324,6 +324,12 @@ func (f *InForce) BudgetHome(id string) (home int32, known bool) {
 	}
 	return s.terms.Home, true
 }
+
+// ForgetDenied forgets the denied claims that no budget could re-open any more by a clock, Unix ms. It returns what of the partition's state has changed.
+func (f *InForce) ForgetDenied(clock int64) []Stored { return f.budgets.forget(clock) }
+
+// ForgetsDeniedAt is a clock (Unix ms) at which it is worth asking, 0 where no denied claim is kept.
+func (f *InForce) ForgetsDeniedAt() int64 { return f.budgets.forgets }
 
 // Running counts the campaigns that are not closed by a clock, Unix ms.
 func (f *InForce) Running(clock int64) int {

@@ -24,6 +24,7 @@ type Set struct {
 	revised   []*Campaign   // those that are not in their first version, by id
 	lateness  time.Duration // the largest of any campaign: how long events are remembered (E3)
 	raises    raises        // of lateness
+	homes     []int32       // the partitions of events that decide claims, of budgets that no campaign names any more, too
 }
 
 // ErrNoCampaign means that a directory has no campaign that could be in force.
@@ -215,6 +216,7 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 // NewSet puts campaigns in force.
 func NewSet(campaigns []*Campaign) (*Set, error) {
 	s := &Set{campaigns: slices.Clone(campaigns), byType: map[string][]*Campaign{}, byKey: map[uint64]*Campaign{}}
+	budgets := NewBudgets()
 	slices.SortFunc(s.campaigns, func(a, b *Campaign) int { return strings.Compare(a.ID, b.ID) })
 	for _, c := range s.campaigns {
 		if other := s.byKey[c.key]; other != nil {
@@ -228,6 +230,9 @@ func NewSet(campaigns []*Campaign) (*Set, error) {
 		if c.revision > 0 {
 			s.revised = append(s.revised, c)
 		}
+		if c.Budget != nil {
+			budgets.tell(*c.Budget)
+		}
 		var types []string
 		for _, l := range c.goal.leaves {
 			for _, f := range l.filters {
@@ -239,6 +244,7 @@ func NewSet(campaigns []*Campaign) (*Set, error) {
 			s.byType[t] = append(s.byType[t], c)
 		}
 	}
+	s.homes = budgets.homes()
 	if len(s.campaigns) == 0 {
 		s.lateness = defaultLateness
 	}

@@ -93,6 +93,9 @@ func (r *Replay) Advance(clock int64, fired func(user string, at int64, result *
 	}
 	r.clock = max(r.clock, clock)
 	r.engine.ForgetErased(r.clock)
+	if r.budgets != nil {
+		r.budgets.forget(r.clock)
+	}
 	return nil
 }
 
@@ -119,7 +122,7 @@ func (r *Replay) Apply(ev *Event) *Result {
 		r.noteDue(ev.User, 0)
 		if r.budgets != nil {
 			for i := range result.Recalls {
-				r.budgets.byID[result.Recalls[i].Budget].forgetUser(result.Recalls[i].User)
+				r.budgets.forgetUser(result.Recalls[i].User)
 			}
 		}
 		return result

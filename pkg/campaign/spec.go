@@ -89,7 +89,7 @@ func parsed(r *reader, n ast.Node, src []byte) (*Campaign, Mistakes) {
 	r.warnings.sort()
 	c.warnings = r.warnings
 	if c.Budget != nil {
-		c.Budget.ID, c.Budget.zone = c.ID, c.zone
+		c.Budget.ID, c.Budget.zone, c.Budget.dayStarts = c.ID, c.zone, c.dayStarts
 	}
 	c.definition = Definition{Language: c.language(), Source: string(src)}
 	return c, nil
