@@ -145,8 +145,9 @@ func (e *Engine) withdrawnEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	if p.part == out {
 		from = max(from, p.from)
 	} else if !p.done(c) && (p.tried || p.part == in) {
-		cycle, tier := c.nextReward(p, e.civil(l, c, ev).day, clock)
-		e.outcome(c, ev.User, Withdrawn, cycle, tier, c.zone.at(ev.Time).day)
+		day := e.civil(l, c, ev).day
+		cycle, tier := c.nextReward(p, day, clock)
+		e.outcome(c, ev.User, Withdrawn, cycle, tier, day)
 	}
 	p.startAnew()
 	p.part, p.from, e.released = out, from, true

@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// The encoding of a ledger, version 1. Integers are varints (uvarint, or zigzag where they can be negative), strings and
+// The encoding of a ledger, version 2. Integers are varints (uvarint, or zigzag where they can be negative), strings and
 // blocks have their length in front, times are differences to the one before:
 //
-//	byte      version = 1
+//	byte      version
 //	due       Unix ms, 0 for never
 //	known     Unix ms, 0 for none
 //	seen      n, n x (time difference in ms, fingerprint)
@@ -22,20 +22,27 @@ import (
 //	ids       n, n x (2 x length and text, or 1 and 16 bytes of a UUID in its usual spelling), each one that a bucket names
 //	progress  n, n x (campaign key, paid, part and flags, from in ns where part is not 0, before, epoch, revision and claims where a flag says so, buckets)
 //	claims    those that wait, those that were denied
-//	buckets   n, n x (period difference, paid, count, latest in ns where there is a count, m, m x place in ids, cells)
+//	buckets   n, n x (period difference, paid, count, latest in ns where there is a count, and its civil date as a difference to that in UTC, m, m x place in ids, cells)
 //	cells     n, n x (leaf, what follows as bits, then in this order: period, count, sum, days, amounts, marks, values)
 //	days      n, n x (first day difference, days in the run - 1)
 //	amounts   n, n x (period difference, amount)
 //	marks     what they have as bits; n, n x (time difference in ns, day difference, then what they have: id, amount, value, steps)
 //	values    n, n x text
 //
-// There is one encoding of a ledger, and every later version reads this one.
-const encodingVersion = 1
+// Version 1 has no civil dates. A ledger in which none is known is still written so: there is one encoding of a ledger, and every later version reads this one.
+const (
+	encodingVersion   = 2
+	versionWithoutDay = 1
+)
+
+// dayUnknown is written for a civil date that is not known, of a ledger that has others. Where one is, it is at most two days before that in UTC (the clocks are
+// behind, and `day_starts` is late), and at most one behind it.
+const dayUnknown = 2
 
 // Append writes the ledger behind dst.
 func (l *Ledger) Append(dst []byte) []byte {
-	start := len(dst)
-	dst = append(dst, encodingVersion)
+	start, version := len(dst), l.version()
+	dst = append(dst, version)
 	dst = binary.AppendVarint(dst, l.due)
 	dst = binary.AppendVarint(dst, l.known)
 
@@ -85,10 +92,30 @@ func (l *Ledger) Append(dst []byte) []byte {
 
 	dst = binary.AppendUvarint(dst, uint64(len(l.progress)))
 	for i := range l.progress {
-		dst = l.progress[i].append(dst)
+		dst = l.progress[i].append(dst, version)
 	}
 	l.sizeBound = len(dst) - start
 	return dst
+}
+
+// version is that of the ledger's encoding.
+func (l *Ledger) version() byte {
+	for i := range l.progress {
+		for j := range l.progress[i].buckets {
+			if b := &l.progress[i].buckets[j]; b.count > 0 && b.day != noDay {
+				return encodingVersion
+			}
+		}
+	}
+	return versionWithoutDay
+}
+
+// appendDay writes the civil date of a bucket's latest time.
+func (b *bucket) appendDay(dst []byte) []byte {
+	if b.day == noDay {
+		return binary.AppendVarint(dst, dayUnknown)
+	}
+	return binary.AppendVarint(dst, int64(b.day-civilAt(b.latest, 0).day))
 }
 
 // What a progress has, as bits beside its part.
@@ -122,7 +149,7 @@ func (p *progress) has() byte {
 	return has
 }
 
-func (p *progress) append(dst []byte) []byte {
+func (p *progress) append(dst []byte, version byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, p.campaign)
 	dst = binary.AppendUvarint(dst, p.paid)
 	has := p.has()
@@ -153,6 +180,9 @@ func (p *progress) append(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, b.count)
 		if b.count > 0 {
 			dst = binary.AppendVarint(dst, b.latest)
+			if version != versionWithoutDay {
+				dst = b.appendDay(dst)
+			}
 		}
 		dst = binary.AppendUvarint(dst, uint64(len(b.ids)))
 		for _, at := range b.ids {
@@ -376,16 +406,14 @@ func decodeInto(l *Ledger, src []byte) (*Ledger, error) {
 	case d.left() > 0:
 		return nil, fmt.Errorf("%w: %d bytes behind its end", errLedger, d.left())
 	}
-	l.sizeBound = len(src)
+	l.sizeBound = len(src) + d.undated // which may become longer by a byte each
 	return l, nil
 }
 
 // DueOf is the Due of an encoded ledger, Unix ms, without the rest of it.
 func DueOf(src []byte) (int64, error) {
 	d := &decoding{src: src}
-	if version := d.bytes(1); d.err == nil && version[0] != encodingVersion {
-		d.fail("version %d, this program reads version %d", version[0], encodingVersion)
-	}
+	d.readVersion()
 	due := d.varint()
 	return due, d.err
 }
@@ -395,14 +423,23 @@ type decoding struct {
 	src    []byte
 	at     int // what is before was read
 	err    error
-	refers bool // what is read refers to src, and is not a copy
-	slabs  slabs
-	used   [maxPlaces]bool // ids that a bucket names
+	version byte
+	undated int  // buckets whose civil date is not known
+	dated   bool // one has one
+	refers  bool // what is read refers to src, and is not a copy
+	slabs   slabs
+	used    [maxPlaces]bool // ids that a bucket names
+}
+
+func (d *decoding) readVersion() {
+	d.version = d.bytes(1)[0]
+	if d.err == nil && d.version != encodingVersion && d.version != versionWithoutDay {
+		d.err = fmt.Errorf("%w: version %d, this program reads version %d: it was written by a newer one", errLedger, d.version, encodingVersion)
+	}
 }
 
 func (d *decoding) ledger(l *Ledger) {
-	if version := d.bytes(1); d.err == nil && version[0] != encodingVersion {
-		d.err = fmt.Errorf("%w: version %d, this program reads version %d: it was written by a newer one", errLedger, version[0], encodingVersion)
+	if d.readVersion(); d.err != nil {
 		return
 	}
 	if l.due, l.known = d.varint(), d.varint(); l.due < 0 {
@@ -474,6 +511,9 @@ func (d *decoding) ledger(l *Ledger) {
 	if slices.Contains(d.used[:len(l.ids)], false) {
 		d.fail("an event's id that nothing names")
 	}
+	if d.version != versionWithoutDay && !d.dated {
+		d.fail("version %d, and no civil date", d.version)
+	}
 }
 
 // progress reads a progress of a ledger with so many ids.
@@ -511,6 +551,7 @@ func (d *decoding) progress(p *progress, ids int) {
 		*b = bucket{period: previous + period(d.varint()), paid: d.uvarint(), count: d.uvarint()}
 		if b.count > 0 {
 			b.latest = d.varint()
+			b.day = d.dayOf(b.latest)
 		}
 		if len(p.buckets) > 1 && b.period <= previous {
 			d.fail("periods out of order")
@@ -540,6 +581,22 @@ func (d *decoding) progress(p *progress, ids int) {
 			}
 		}
 	}
+}
+
+// dayOf reads the civil date of a time, Unix ns.
+func (d *decoding) dayOf(at int64) Day {
+	if d.version != versionWithoutDay {
+		switch later := d.varint(); {
+		case later == dayUnknown:
+		case later < -2 || later > 1:
+			d.fail("a civil date %d days later than in UTC", later)
+		default:
+			d.dated = true
+			return civilAt(at, 0).day + Day(later) //nolint:gosec // just bounded
+		}
+	}
+	d.undated++
+	return noDay
 }
 
 func (d *decoding) cell(c *cell) {

@@ -247,7 +247,7 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 		return
 	}
 	p.tried = true
-	e.note(l, b, ev)
+	e.note(l, b, ev, date.day)
 	e.issue(l, c, p, b, ev.User, clock, false)
 }
 
@@ -477,12 +477,15 @@ func (c *Campaign) achievedAt(b *bucket, clock int64) int64 {
 	return b.latest
 }
 
-// dayOf is the civil date of an achievement, in the campaign's zone.
+// dayOf is the civil date of an achievement: that of the evidence's latest event, or the last one of what a close decides.
 func (c *Campaign) dayOf(b *bucket, r *Reward) Day {
-	if c.decidedByClose(b, r.IssuedAt) {
+	switch {
+	case c.decidedByClose(b, r.IssuedAt):
 		return c.lastDay(c.goal.per, b.period)
+	case b.day == noDay:
+		return c.zone.at(r.AchievedAt).day
 	}
-	return c.zone.at(r.AchievedAt).day
+	return b.day
 }
 
 func (c *Campaign) decidedByClose(b *bucket, clock int64) bool {

@@ -27,14 +27,14 @@ func (id packedID) String() string {
 	return d.id()
 }
 
-// noted counts an event as evidence in a bucket. e.noted is its place among the ledger's ids, once it has one.
-func (e *Engine) note(l *Ledger, b *bucket, ev *Event) {
+// note counts an event of a civil date as evidence in a bucket. e.noted is its place among the ledger's ids, once it has one.
+func (e *Engine) note(l *Ledger, b *bucket, ev *Event, day Day) {
 	if e.noted < 0 {
 		e.noted = len(l.ids)
 		l.ids = append(withRoom(l.in.slabs().ids, l.ids), l.in.keepID(ev.ID))
 	}
-	if b.count == 0 || ev.Time > b.latest {
-		b.latest = ev.Time
+	if b.count == 0 || ev.Time > b.latest || ev.Time == b.latest && day > b.day {
+		b.latest, b.day = ev.Time, day
 	}
 	b.count++
 	b.ids = append(withRoom(l.in.slabs().places, b.ids), uint8(e.noted)) //nolint:gosec // at most maxLedgerIDs

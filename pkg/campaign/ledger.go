@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"slices"
 	"sort"
 )
@@ -58,9 +59,13 @@ type bucket struct {
 	paid   uint64  // rewards issued for it, where each period pays its own
 	count  uint64  // events that counted
 	latest int64   // the largest time among them, Unix ns (R3)
+	day    Day     // its civil date (T1); noDay where a ledger of version 1 does not say
 	ids    []uint8 // the events that counted since the last reward, the newest maxEvidence: places in the ledger's ids
 	cells  []cell  // by leaf, then period
 }
+
+// noDay is no date.
+const noDay = Day(math.MinInt32)
 
 // cell is the evidence of one leaf, as its kind wants it; what a kind does not use is empty.
 type cell struct {

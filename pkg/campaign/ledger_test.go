@@ -14,6 +14,8 @@ var rewrite = flag.Bool("rewrite", false, "accept the golden files as they come 
 // sampleLedger has one of everything that an encoding can hold.
 func sampleLedger() *Ledger {
 	l := &Ledger{}
+	undated := l.progressOf(campaignKey("without a date")).bucket(0, nil)
+	undated.count, undated.latest, undated.day = 1, 1767268800000000000, noDay
 	l.seen.add(1767268800000, fingerprint{1, 2, 3})
 	l.seen.add(1767268800000, fingerprint{4, 5, 6})
 	l.seen.add(1767268799000, fingerprint{7, 8, 9})
@@ -27,7 +29,7 @@ func sampleLedger() *Ledger {
 	b := p.bucket(0, nil)
 	l.due, l.known = 1767441600000, 1767268699000
 	l.ids = []packedID{packID("0198a7a0-52c1-7d2e-9a53-0b1f2f6c7a11"), packID("order-17")}
-	b.count, b.latest, b.ids = 2, 1767268800123456789, []uint8{0, 1}
+	b.count, b.latest, b.day, b.ids = 2, 1767268800123456789, DayOf(2026, 1, 2), []uint8{0, 1}
 	c := b.cell(0, 0, nil)
 	c.days.add(DayOf(2026, 1, 1))
 	c.days.add(DayOf(2026, 1, 2))
@@ -48,7 +50,7 @@ func sampleLedger() *Ledger {
 
 // TestLedgerGolden holds the encoding to the files of every release: what was written once is read for ever.
 func TestLedgerGolden(t *testing.T) {
-	const file = "testdata/ledger-v1.hex"
+	const file = "testdata/ledger-v2.hex"
 	got := hex.EncodeToString(sampleLedger().Append(nil)) + "\n"
 	if *rewrite {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
@@ -75,6 +77,35 @@ func TestLedgerGolden(t *testing.T) {
 	}
 }
 
+// TestLedgerWithoutDates reads what version 1 wrote, and writes it as it was as long as nothing new counts.
+func TestLedgerWithoutDates(t *testing.T) {
+	golden, err := os.ReadFile("testdata/ledger-v1.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := hex.DecodeString(strings.TrimSpace(string(golden)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Decode(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := l.Append(nil); !bytes.Equal(again, encoded) {
+		t.Errorf("read back and written again: %x", again)
+	}
+	b := l.progressOf(campaignKey("five-days-of-logging")).bucket(0, nil)
+	if b.count != 2 || b.day != noDay {
+		t.Errorf("%+v", b)
+	}
+	bound := l.sizeBound
+	b.count, b.latest, b.day = 3, b.latest+1, DayOf(2026, 1, 1)
+	holdsOnce(t, l.Append(nil))
+	if l.sizeBound > bound+1 { // the count may take a byte more
+		t.Errorf("it has %d bytes, and was to have %d at most", l.sizeBound, bound)
+	}
+}
+
 // TestLedgerDamaged cuts and flips every byte: a damaged value is refused, or it is the one encoding of another ledger.
 func TestLedgerDamaged(t *testing.T) {
 	encoded := sampleLedger().Append(nil)
@@ -91,7 +122,7 @@ func TestLedgerDamaged(t *testing.T) {
 	if _, err := Decode(append(bytes.Clone(encoded), 0)); err == nil {
 		t.Error("with a byte behind its end, it was read")
 	}
-	if _, err := Decode(append([]byte{2}, encoded[1:]...)); err == nil || !strings.Contains(err.Error(), "newer") {
+	if _, err := Decode(append([]byte{3}, encoded[1:]...)); err == nil || !strings.Contains(err.Error(), "newer") {
 		t.Errorf("a later version: %v", err)
 	}
 }

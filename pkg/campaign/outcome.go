@@ -9,7 +9,7 @@ type Outcome struct {
 	User     string
 	Cycle    string // as a reward's: the period where each pays its own, else the ordinal
 	Tier     string
-	Date     Day // the civil date: of what was achieved, of the end, of the withdrawal; in the campaign's zone
+	Date     Day // the civil date: of what was achieved or of the withdrawal, as the user's wall clock showed it (T1), or of the end
 }
 
 // OutcomeKind is what became of the goal.

@@ -114,7 +114,7 @@ func (l *Ledger) parts(set *Set) string {
 	rest := all - seen - ids
 	for i := range l.progress {
 		p := &l.progress[i]
-		n := len(p.append(nil))
+		n := len(p.append(nil, encodingVersion))
 		places, marks := 0, 0
 		for _, b := range p.buckets {
 			places += len(b.ids)
