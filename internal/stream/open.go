@@ -222,8 +222,8 @@ func (o *opener) replay(n int32, target point, named *Commit, log *slog.Logger) 
 			if err != nil {
 				return err
 			}
-			// That a ledger was deleted can mean that its user was erased, also where the user has begun anew since.
-			change.Erased = changes[ch.User].Erased || ch.Ledger == nil && !state.IsNoUser(ch.User)
+			// That a ledger was deleted can mean that its user was erased, also where the user has begun anew since; a denied claim, that its was.
+			change.Erased = changes[ch.User].Erased || ch.Ledger == nil
 			changes[ch.User] = change
 		}
 		// Its changelog offset is the one before the transaction, whose own end was not known yet: who reads from there meets

@@ -30,6 +30,7 @@ type partition struct {
 	overlay      overlay
 	untold       map[string][]byte // what the log has told of campaigns and erased users since the last checkpoint, by name
 	untoldBytes  int64
+	recalled     bool            // an erased user's claims are among what was deleted since then
 	timers       campaign.Timers // of the users of whom the store does not have what is known
 	stored       storedTimers    // of all others
 	maxFired     int             // in a cycle
@@ -211,6 +212,7 @@ func (p *partition) control(r *kgo.Record) error {
 	for _, c := range result.Stored {
 		p.tell(c)
 	}
+	p.recalled = p.recalled || p.event.Type == campaign.TypeRecalled && len(result.Stored) > 0
 	for i := range result.Rewards {
 		p.outputs = append(p.outputs, p.records.reward(&result.Rewards[i], r))
 	}
@@ -315,7 +317,7 @@ func (p *partition) checkpoint() error {
 	}
 	changes := p.overlay.changes()
 	for _, name := range slices.Sorted(maps.Keys(p.untold)) { // behind every user
-		changes = append(changes, state.Change{User: name, Ledger: p.untold[name]})
+		changes = append(changes, state.Change{User: name, Ledger: p.untold[name], Erased: p.recalled && p.untold[name] == nil})
 	}
 	if err := p.store.Checkpoint(p.number, p.position, changes); err != nil {
 		return fmt.Errorf("checkpoint events/%d: %w", p.number, err)
@@ -324,7 +326,7 @@ func (p *partition) checkpoint() error {
 	p.overlay.checkpointed()
 	clear(p.untold)
 	p.stored = storedTimers{}
-	p.untoldBytes, p.checkpointed = 0, pointOf(p.position)
+	p.untoldBytes, p.recalled, p.checkpointed = 0, false, pointOf(p.position)
 	p.tally.budgets = true // the clock may have reached another period
 	return nil
 }

@@ -75,7 +75,7 @@ const changeOverhead = 64
 func erasedOf(changes []Change) func(user []byte) (bool, error) {
 	var erased map[string]bool
 	for i := range changes {
-		if c := &changes[i]; c.Erased && !IsNoUser(c.User) {
+		if c := &changes[i]; c.Erased {
 			if erased == nil {
 				erased = map[string]bool{}
 			}

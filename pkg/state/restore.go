@@ -133,7 +133,7 @@ func (r *Restore) Finish(pos Position) (err error) {
 
 func (r *Restore) noteDeleted(user string) {
 	switch {
-	case r.deleted == nil || IsNoUser(user):
+	case r.deleted == nil:
 	case len(r.deleted) == maxDeletedNames:
 		r.deleted = nil
 	default:
