@@ -15,7 +15,7 @@ type Campaign struct {
 	Restart   bool // on_change: restart
 	Goal      *Goal
 	Always    bool
-	Limit     int // 0: none
+	Limit     int  // 0: none
 	Budget    int  // rewards of all users, or cents; 0: no bound
 	Money     bool // the budget is cents
 	BudgetPer string

@@ -87,8 +87,8 @@ func (p Publish) Run(ctx context.Context) (*Publication, error) {
 	for attempt := 1; ; attempt++ {
 		plan, err := p.attempt(ctx, topics)
 		switch {
-		case err == nil && tried != nil && !plan.writes():
-			return tried.told(p, nil) // it was
+		case err == nil && tried != nil && !plan.writes() && len(plan.Refused) == 0:
+			return tried.told(p, nil) // it was; what is refused now was overtaken by another publish, before or after
 		case errors.Is(err, errUndecided):
 			tried = plan
 		case errors.Is(err, ErrPublishedMeanwhile) && (p.Add || tried != nil):
@@ -126,7 +126,7 @@ type publishPlan struct {
 	topics   kafka.TopicsState
 	events   []controlRecord
 	registry []*kgo.Record
-	homes    map[string]int32 // of budgets, by partition 0's changelog; nil where it was not asked
+	asked    bool // partition 0's changelog, for budgets
 }
 
 // controlRecord goes to the partitions from first to end, which is not included.
@@ -195,7 +195,7 @@ func (p Publish) plan(ctx context.Context, topics kafka.TopicsState) (*publishPl
 
 // publish plans one campaign of the directory.
 func (plan *publishPlan) publish(r *registry, c *campaign.Campaign, definition campaign.Definition, partners []string, now int64) error {
-	was, known := r.inForce.Find(c.ID)
+	was, known := r.inForce.Find(c.ID) // zero where it is not
 	if !known || was.Definition() != definition {
 		if err := partner.Unknown([]*campaign.Campaign{c}, now, partners); err != nil {
 			plan.Refused = append(plan.Refused, err)
@@ -226,6 +226,9 @@ func (plan *publishPlan) publish(r *registry, c *campaign.Campaign, definition c
 	default:
 		change.Did = fmt.Sprintf("raised from version %d to %d", was.Version, c.Version)
 	}
+	if had := budgetOf(was); had != nil && (c.Budget == nil || c.Budget.ID != had.ID) {
+		change.Did += fmt.Sprintf("; its budget was `%s`, of which nothing is granted any more, and is %s", had.ID, nameOf(c.Budget))
+	}
 	value := published(c, definition, now)
 	if len(value) > campaign.DefaultEventBytes {
 		plan.Refused = append(plan.Refused, fmt.Errorf("campaign `%s` takes %d bytes in the log, at most %d are read: shorten its file", c.ID, len(value), campaign.DefaultEventBytes))
@@ -233,7 +236,23 @@ func (plan *publishPlan) publish(r *registry, c *campaign.Campaign, definition c
 	}
 	plan.Changes = append(plan.Changes, change)
 	plan.events = append(plan.events, controlRecord{value: value, end: plan.topics.Events.Partitions, order: c.Late})
-	return plan.register(c.ID, registered{Definition: definition, Version: c.Version, Since: now})
+	return plan.register(c.ID, r.entries[c.ID].next(c, budgetOf(was), definition, now))
+}
+
+// budgetOf is the budget of a campaign that is known, nil where there is neither.
+func budgetOf(c campaign.InForceCampaign) *campaign.Budget {
+	if c.Campaign == nil {
+		return nil
+	}
+	return c.Budget
+}
+
+// nameOf tells people which budget it is.
+func nameOf(b *campaign.Budget) string {
+	if b == nil {
+		return "none now"
+	}
+	return "`" + b.ID + "` now, which counts by itself"
 }
 
 // tellOthers plans that partitions which the topic did not have before are told what the others know; or all, if that is wanted.
@@ -277,44 +296,40 @@ func (plan *publishPlan) register(id string, e registered) error {
 
 // definition is what is published of a campaign. The home of its budget is fixed when the budget is first published, because claims that two
 // partitions decide could pass it together; a topic that has more partitions later has the same homes. A registry that was lost, or that has
-// forgotten a budget, is not believed: partition 0 was told of every budget there is, and its changelog says where they are at home.
+// forgotten a budget, is not believed: partition 0 was told of every budget there is, and its changelog says where they are at home and what they count.
 func (p Publish) definition(ctx context.Context, plan *publishPlan, r *registry, c *campaign.Campaign) (campaign.Definition, error) {
 	d := c.Definition()
 	if c.Budget == nil {
 		return d, nil
 	}
 	home, known := r.inForce.BudgetHome(c.Budget.ID)
-	if known {
-		d.Home = home
-		return d, nil
-	}
-	if plan.homes == nil {
-		var err error
-		if plan.homes, err = p.storedHomes(ctx, plan.topics); err != nil {
+	if !known && !plan.asked {
+		if err := p.tellStored(ctx, plan, r); err != nil {
 			return d, fmt.Errorf("look for the homes of budgets: %w", err)
 		}
+		home, known = r.inForce.BudgetHome(c.Budget.ID)
 	}
-	if d.Home, known = plan.homes[c.Budget.ID]; !known {
+	if d.Home = home; !known {
 		d.Home = HomeOf(c.Budget.ID, plan.topics.Events.Partitions)
 	}
 	return d, nil
 }
 
-// storedHomes are the homes of all budgets that partition 0 was told of.
-func (p Publish) storedHomes(ctx context.Context, topics kafka.TopicsState) (map[string]int32, error) {
-	logs, err := p.Connection.Spans(ctx, topics.Changelog.Name)
+// tellStored tells the registry of all budgets that partition 0 was told of.
+func (p Publish) tellStored(ctx context.Context, plan *publishPlan, r *registry) error {
+	logs, err := p.Connection.Spans(ctx, plan.topics.Changelog.Name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	stored, err := storedBudgets(ctx, p.Connection, logs[0])
 	if err != nil {
-		return nil, err
+		return err
 	}
-	homes := map[string]int32{}
 	for _, b := range stored {
-		homes[b.ID] = b.Home
+		r.inForce.TellBudget(b.Budget)
 	}
-	return homes, nil
+	plan.asked = true
+	return nil
 }
 
 // HomeOf spreads budgets that are new over the partitions that there are.

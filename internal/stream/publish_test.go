@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,8 +16,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/kafka/wiretap"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
@@ -437,5 +440,90 @@ func TestUsersInProgressAreCounted(t *testing.T) {
 	}
 	if len(listed) != 3 {
 		t.Errorf("listed are %v", listed)
+	}
+}
+
+// Another process publishes the same version with another content while this one commits. What the broker says to this one leaves open whether it was
+// applied; the registry says that it was not, and so does the publish.
+func TestWhoIsOvertakenIsTold(t *testing.T) {
+	onBoth(t, func(b *bench) {
+		of := func(who string) *campaign.Set {
+			set, err := campaign.NewSet([]*campaign.Campaign{births(b.T, "births", 1, "title: of "+who)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			return set
+		}
+		other := sync.OnceValue(func() error {
+			_, err := stream.Publish{Connection: b.connection, Topics: b.wanted, Campaigns: of("the other"), Add: true}.Run(context.Background())
+			return err
+		})
+		overtaken := b.connection
+		overtaken.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &wiretap.Tap{Conn: conn, Asked: func(r wiretap.Request, _ []byte) error {
+				if r.Key == kmsg.EndTxn {
+					return other()
+				}
+				return nil
+			}, Answered: func(_ wiretap.Request, frame []byte) ([]byte, error) { return frame, nil }}, nil
+		}
+		told, err := stream.Publish{Connection: overtaken, Topics: b.wanted, Campaigns: of("this one")}.Run(context.Background())
+		if err == nil || !strings.Contains(err.Error(), "campaign `births` is in force in version 1 with another content") {
+			b.Errorf("the one that was overtaken is told %+v, %v", told, err)
+		}
+		if err := other(); err != nil {
+			b.Error(err)
+		}
+		told, err = stream.Publish{Connection: b.connection, Topics: b.wanted, Campaigns: of("the other"), Add: true}.Run(context.Background())
+		if err != nil || len(told.Changes) != 1 || told.Changes[0].Written {
+			b.Errorf("in force is not what the other has published: %+v, %v", told, err)
+		}
+	})
+}
+
+// What a version can't change of a budget it can't change either where the versions between had none: partitions remember what was counted, and a publisher
+// that had forgotten it would say "published" of what they refuse. It is in the registry, which is known at once, and in the changelog, which knows of
+// registries that were written before.
+func TestABudgetThatComesBack(t *testing.T) {
+	free, err := campaign.Definition{Language: campaign.Language, Source: "campaign: c\nversion: 2\nstarts: 2000-01-01\ngoal: {event: data.logged}\nrepeat: always\nreward: {kind: gift}\n"}.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, where := range []string{"in the registry", "in the changelog"} {
+		t.Run(where, func(t *testing.T) {
+			b := newBenchWith(t, kafka.TopicsConfig{})
+			b.inForce(logged(t, "c", 1, "{rewards: 2, per: month}"))
+			want := []string{"c: raised from version 1 to 2; its budget was `c`, of which nothing is granted any more, and is none now"}
+			if diff := cmp.Diff(want, b.inForce(free)); diff != "" {
+				t.Error(diff)
+			}
+			if where == "in the changelog" {
+				b.end(b.work("a"))
+				deleted, err := kadm.NewClient(b.client).DeleteTopics(t.Context(), b.topics.Campaigns.Name)
+				if err = errors.Join(err, deleted.Error()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			set, err := campaign.NewSet([]*campaign.Campaign{logged(t, "c", 3, "{rewards: 2}")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = stream.Publish{Connection: b.connection, Topics: b.wanted, Campaigns: set}.Run(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "budget `c` is for each month, and this version would make it one for all time") {
+				t.Errorf("the budget comes back with another period: %v", err)
+			}
+			if did := b.inForce(logged(t, "c", 4, "{rewards: 3, per: month}")); len(did) != 1 {
+				t.Errorf("%q", did)
+			}
+			b.event("ann", "1", "data.logged")
+			b.end(b.work("a"))
+			if v := b.judge(b.dir("a")); v.Rewards != 1 || v.DeadLetters != 0 || v.Claims != 1 {
+				t.Errorf("%s, %d claims", v, v.Claims)
+			}
+		})
 	}
 }

@@ -26,6 +26,17 @@ type registered struct {
 	Withdrawn   int64               `json:"withdrawn,omitempty"` // the same
 	EventsTopic string              `json:"events_topic"`        // Kafka's id of it, hex: in one that was made anew nothing is in force
 	Partitions  int32               `json:"partitions"`          // how many were told
+	Budgets     []campaign.Budget   `json:"budgets,omitempty"`   // that earlier versions named, and this one does not
+}
+
+// next is the entry of the next version. What partitions know of budgets that it does not name is not forgotten.
+func (e registered) next(c *campaign.Campaign, was *campaign.Budget, d campaign.Definition, now int64) registered {
+	named := func(b campaign.Budget) bool { return c.Budget != nil && c.Budget.ID == b.ID }
+	budgets := slices.DeleteFunc(slices.Clone(e.Budgets), named)
+	if was != nil && !named(*was) && !slices.ContainsFunc(budgets, func(b campaign.Budget) bool { return b.ID == was.ID }) {
+		budgets = append(budgets, *was)
+	}
+	return registered{Definition: d, Version: c.Version, Since: now, Budgets: budgets}
 }
 
 // registry is what was published to the events topic that there is.
@@ -59,6 +70,11 @@ func readRegistry(ctx context.Context, c kafka.Connection, topics kafka.TopicsSt
 	for _, id := range slices.Sorted(maps.Keys(r.entries)) {
 		if err := r.tell(id); err != nil {
 			return nil, fmt.Errorf("topic %s, campaign %s: %w", topics.Campaigns.Name, id, err)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.entries)) {
+		for _, b := range r.entries[id].Budgets { // behind those that are named: their terms are newer
+			r.inForce.TellBudget(b)
 		}
 	}
 	return r, nil

@@ -164,6 +164,31 @@ func (b *Budget) append(dst []byte) []byte {
 	return append(dst, '}')
 }
 
+// MarshalJSON writes the terms and the home, for a publisher's registry.
+func (b *Budget) MarshalJSON() ([]byte, error) {
+	dst := b.append(nil)
+	return append(appendMember(append(dst[:len(dst)-1], ','), "home", int64(b.Home)), '}'), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (b *Budget) UnmarshalJSON(text []byte) error {
+	var d document
+	if err := d.parse(text); err != nil {
+		return err
+	}
+	read, err := readBudget(d.root())
+	if err != nil {
+		return err
+	}
+	home, ok := wholeOf(d.root().Get("home"))
+	if !ok || home < 0 || home > maxPartition {
+		return errors.New("a budget's `home` is no partition")
+	}
+	*b = *read
+	b.Home = int32(home)
+	return nil
+}
+
 // readBudget reads what append wrote.
 func readBudget(v Value) (*Budget, error) {
 	b := &Budget{ID: strings.Clone(v.Get("id").Text()), zone: loadZone("UTC")}

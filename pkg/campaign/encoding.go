@@ -420,9 +420,9 @@ func DueOf(src []byte) (int64, error) {
 
 // decoding reads src; after its first error it reads zeros.
 type decoding struct {
-	src    []byte
-	at     int // what is before was read
-	err    error
+	src     []byte
+	at      int // what is before was read
+	err     error
 	version byte
 	undated int  // buckets whose civil date is not known
 	dated   bool // one has one

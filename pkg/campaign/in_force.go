@@ -316,6 +316,15 @@ func (t *told) standing() InForceCampaign {
 // Budgets are the budgets that the partition was told of, by id. What is granted from one is known to its home only.
 func (f *InForce) Budgets() []BudgetStanding { return f.budgets.Standings() }
 
+// TellBudget takes a budget that partitions were told of, and that no campaign's version in force names: what was granted of it is counted by its terms, should
+// it come back. One that is known stays as it is.
+func (f *InForce) TellBudget(b Budget) {
+	if f.budgets.byID[b.ID] == nil {
+		f.budgets.tell(b)
+		f.set = nil
+	}
+}
+
 // BudgetHome is the partition of events that decides a budget's claims, where that is known.
 func (f *InForce) BudgetHome(id string) (home int32, known bool) {
 	s := f.budgets.byID[id]
