@@ -97,13 +97,15 @@ func (m *person) takePart(r Record) {
 		switch {
 		case !m.c.Ends.IsZero() && !r.At.Before(m.c.Ends): // there is nothing left to take part in
 		case m.part == "out":
-			m.part = "in"
-			if r.At.After(m.from) {
-				m.from = r.At
+			if !r.At.Before(m.from) {
+				m.part, m.from = "in", r.At
 			}
 		case m.part == "" && m.c.OptIn:
 			m.part, m.from = "in", r.At
 		}
+		return
+	}
+	if m.part == "in" && r.At.Before(m.from) {
 		return
 	}
 	tookPart := m.part == "in" || slices.ContainsFunc(m.evidence, func(e evidence) bool { return e.counted })

@@ -124,7 +124,7 @@ func (e *Engine) closePeriods(l *Ledger, c *Campaign, p *progress, user string, 
 		closed := c.closes(c.goal.per, of) <= at
 		p.settle(j, c, c.horizon(min(at, c.closes(noUnit, 0)))) // nobody may have looked when a withdrawal closed it
 		may := !closed || !c.goal.watches || e.mayAt(l, c, user, c.ends(c.goal.per, of))
-		e.issue(l, c, p, &p.buckets[j], user, at, may)
+		e.issue(l, c, p, &p.buckets[j], user, at, may && !(closed && c.cutShort(of)))
 		if len(p.buckets) == 0 {
 			return // all that can be earned is paid
 		}
@@ -138,6 +138,12 @@ func (e *Engine) closePeriods(l *Ledger, c *Campaign, p *progress, user string, 
 			p.bucket(next, l.in) // whoever was known for this one is known for the next
 		}
 	}
+}
+
+// cutShort says that a withdrawal has ended a period, or the campaign, before its time. That nothing happened until then is worth nothing (G8): to withdraw a
+// campaign would pay everybody.
+func (c *Campaign) cutShort(of period) bool {
+	return c.endedEarly && (c.goal.per == noUnit || c.ends(noUnit, 0) < c.dateBegins(c.goal.per.first(of+1)))
 }
 
 // mayAt says whether a user takes part and is eligible at the end (Unix ms) of what a close decides (G8).
@@ -281,7 +287,11 @@ func (e *Engine) schedule(l *Ledger, clock int64) {
 	for i := range l.progress {
 		due = min(due, e.nextOf(&l.progress[i], clock))
 	}
-	if due != never || len(l.progress) > 0 || len(l.excused) > 0 {
+	watched := l.known != 0 && e.set.watchesAt(clock)
+	if watched {
+		due = min(due, e.set.watched) // then it matters no more who is known
+	}
+	if due != never || watched || len(l.progress) > 0 || len(l.excused) > 0 {
 		due = min(due, (floorDiv(clock, revisit)+1)*revisit)
 	}
 	if due == never {

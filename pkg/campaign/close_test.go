@@ -166,6 +166,23 @@ func TestG8None(t *testing.T) {
 	s.rewards("2026-01", "2026-02")
 }
 
+// Who is known matters as long as a `none` is open. Then nothing of it is left, of those who could not take part, or come later, either.
+func TestG8WhoIsKnownIsForgotten(t *testing.T) {
+	const yaml = "campaign: c\nversion: 1\nstarts: 2026-01-01\nends: 2026-02-01\nreward: {kind: points}\ngoal: {none: claim}\n"
+	s := tell(t, yaml)
+	s.says("login", "2026-02-03", "")
+	s.nothingLeft()
+	s = tell(t, yaml+"enrol: opt_in\n")
+	s.says("login", "2026-01-20", "")
+	s.until("2026-02-02T23:59:59Z")
+	if s.ledger.Empty() {
+		t.Error("the user is not known")
+	}
+	s.until("2026-02-03T00:00:00Z")
+	s.nothingLeft()
+	s.rewards()
+}
+
 func TestG8NoneOfAWholeCampaign(t *testing.T) {
 	s := tell(t, "campaign: c\nversion: 1\nstarts: 2026-01-01\nends: 2026-02-01\nreward: {kind: points}\ngoal: {none: claim}\n")
 	s.says("login", "2026-01-20", "")
@@ -228,6 +245,38 @@ func TestG7WithoutWaitsUntilNothingCanSpoilIt(t *testing.T) {
 	s.decided("counted_against", s.says("cancelled", "2026-03-05", ""))
 	s.until("2026-03-25T00:00:00Z")
 	s.rewards("1")
+}
+
+// An enrolment from before the last withdrawal says nothing any more, nor does a withdrawal from before the last enrolment: what counts is when they happened.
+func TestC2WhatHappenedLastHolds(t *testing.T) {
+	const yaml = head + "enrol: opt_in\nrepeat: always\ngoal: {event: hit}\n"
+	says := func(s *story, kind, at string) {
+		s.t.Helper()
+		s.count++
+		s.apply("2026-03-01T13:00:00Z", fmt.Sprintf(`{"specversion":"1.0","id":"e%d","source":"s","type":%q,"time":%q,"data":{"campaign":"c"}}`, s.count, kind, at))
+	}
+	hit := func(s *story, at string, want Decision) {
+		s.t.Helper()
+		if got := s.late(at, "2026-03-01T13:00:00Z"); got != want {
+			s.t.Errorf("an event at %s: %s, wanted %s", at, got, want)
+		}
+	}
+	s := tell(t, yaml)
+	says(s, "stampede.withdrawn", "2026-03-01T12:00:00Z")
+	says(s, "stampede.enrolled", "2026-03-01T10:00:00Z")
+	hit(s, "2026-03-01T12:30:00Z", NotEnrolled)
+	says(s, "stampede.enrolled", "2026-03-01T12:00:00Z")
+	hit(s, "2026-03-01T12:30:00Z", Counted)
+
+	s = tell(t, yaml)
+	says(s, "stampede.enrolled", "2026-03-01T12:00:00Z")
+	says(s, "stampede.withdrawn", "2026-03-01T10:00:00Z")
+	hit(s, "2026-03-01T11:30:00Z", NotEnrolled)
+	hit(s, "2026-03-01T12:30:00Z", Counted)
+	s.outcomes()
+	says(s, "stampede.withdrawn", "2026-03-01T12:00:00Z")
+	hit(s, "2026-03-01T12:40:00Z", NotEnrolled)
+	s.outcomes("withdrawn 2 2026-03-01")
 }
 
 func TestC2APeriodThatWasPaidStaysPaidThroughAWithdrawal(t *testing.T) {

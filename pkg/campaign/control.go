@@ -111,7 +111,7 @@ func (e *Engine) namedCampaign(ev *Event) (*Campaign, *Rejection) {
 	return nil, badControl("no campaign with the id of data.campaign is in force")
 }
 
-// enrolledEvent is rule C2: the user takes part from the event's time on, and not before a withdrawal that was processed.
+// enrolledEvent is rule C2: the user takes part from the event's time on. One from before a withdrawal that was processed says nothing any more.
 func (e *Engine) enrolledEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	c, rejection := e.namedCampaign(ev)
 	if rejection != nil {
@@ -122,8 +122,8 @@ func (e *Engine) enrolledEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	}
 	p := e.beginning(l, c)
 	switch {
-	case p.part == out:
-		p.part, p.from = in, max(ev.Time, p.from)
+	case p.part == out && ev.Time >= p.from:
+		p.part, p.from = in, ev.Time
 	case p.part == byDefault && c.OptIn:
 		p.part, p.from = in, ev.Time
 	}
@@ -131,7 +131,7 @@ func (e *Engine) enrolledEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	return nil
 }
 
-// withdrawnEvent is rule C2: the progress ends, what was paid stays paid.
+// withdrawnEvent is rule C2: the progress ends, what was paid stays paid. One from before an enrolment that was processed says nothing any more.
 func (e *Engine) withdrawnEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	c, rejection := e.namedCampaign(ev)
 	if rejection != nil {
@@ -142,6 +142,9 @@ func (e *Engine) withdrawnEvent(l *Ledger, ev *Event, clock int64) *Rejection {
 	}
 	p := e.beginning(l, c)
 	from := ev.Time
+	if p.part == in && from < p.from {
+		return nil
+	}
 	if p.part == out {
 		from = max(from, p.from)
 	} else if !p.done(c) && (p.tried || p.part == in) {

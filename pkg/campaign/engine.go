@@ -253,17 +253,20 @@ func (e *Engine) offer(l *Ledger, c *Campaign, ev *Event, clock int64) {
 
 // meetOnly is for an event that counts for nothing: it tells of a user, where that matters to anybody.
 func (e *Engine) meetOnly(l *Ledger, ev *Event, clock int64) (changed bool) {
-	if len(e.set.watching) == 0 {
+	if !e.set.watchesAt(clock) {
 		return false
 	}
 	l.sizeBound += e.growth(ev)
 	return e.meet(l, ev, clock)
 }
 
-// meet notes that a user is known (G8). A time that is too late makes nobody known earlier than one that is in time.
+// meet notes that a user is known (G8), as long as that matters. A time that is too late makes nobody known earlier than one that is in time.
 func (e *Engine) meet(l *Ledger, ev *Event, clock int64) (changed bool) {
-	at := max(floorDiv(ev.Time, int64(time.Millisecond)), clock-e.set.lateness.Milliseconds())
 	was := l.known
+	if was == 0 && !e.set.watchesAt(clock) {
+		return false
+	}
+	at := max(floorDiv(ev.Time, int64(time.Millisecond)), clock-e.set.lateness.Milliseconds())
 	if was == 0 || at < was {
 		l.known, changed = at, true
 	}

@@ -63,7 +63,7 @@ type told struct {
 func (t *told) inForce() *Campaign {
 	c := *t.campaign
 	c.since, c.epoch, c.units, c.revision = t.first, t.epoch, t.units, t.revision
-	c.raises, c.withdrawn = t.raises, t.withdrawn != never
+	c.raises, c.withdrawn, c.endedEarly = t.raises, t.withdrawn != never, msToNs(t.withdrawn) < c.Ends
 	c.Ends = min(c.Ends, msToNs(t.withdrawn))
 	return &c
 }

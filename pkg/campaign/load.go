@@ -21,6 +21,7 @@ type Set struct {
 	byType    map[string][]*Campaign
 	byKey     map[uint64]*Campaign
 	watching  []*Campaign   // those with a `none`, by id
+	watched   int64         // the clock (Unix ms) at which the last of them is closed
 	revised   []*Campaign   // those that are not in their first version, by id
 	lateness  time.Duration // the largest of any campaign: how long events are remembered (E3)
 	raises    raises        // of lateness
@@ -226,6 +227,7 @@ func NewSet(campaigns []*Campaign) (*Set, error) {
 		s.lateness = max(s.lateness, c.Late)
 		if c.goal.watches {
 			s.watching = append(s.watching, c)
+			s.watched = max(s.watched, c.closes(noUnit, 0))
 		}
 		if c.revision > 0 {
 			s.revised = append(s.revised, c)
@@ -252,9 +254,7 @@ func NewSet(campaigns []*Campaign) (*Set, error) {
 }
 
 // watchesAt says whether a campaign with a `none` is not closed by a clock (Unix ms): then it matters who is known.
-func (s *Set) watchesAt(clock int64) bool {
-	return slices.ContainsFunc(s.watching, func(c *Campaign) bool { return clock < c.closes(noUnit, 0) })
-}
+func (s *Set) watchesAt(clock int64) bool { return clock < s.watched }
 
 // firstOpenDay is the first date on which anything can count in a campaign that is not closed by a clock (Unix ms), in any place, and the clock
 // at which the next campaign closes.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -249,6 +250,32 @@ func TestT4NothingIsPaidInAWithdrawnCampaignThatIsClosed(t *testing.T) {
 		l.at(c.excused, "u", "stampede.excused", `{"dates":["2026-03-02"]}`)
 		if rewards, _ := playLog(t, l.entries); len(rewards) != c.want {
 			t.Errorf("excused at %s: %d rewards, wanted %d", c.excused, len(rewards), c.want)
+		}
+	}
+}
+
+// That nothing happened in what a withdrawal has cut short is worth nothing: to withdraw a campaign would pay everybody. A period that had ended by itself is paid.
+func TestG8AWithdrawalPaysNobody(t *testing.T) {
+	for _, c := range []struct{ goal, withdrawn, want string }{
+		{"repeat: always\ngoal: {none: claim, per: month}", "2026-03-15T00:00:00Z", "2026-02"},
+		{"repeat: always\ngoal: {none: claim, per: month}", "2026-04-01T11:59:59Z", "2026-02"},
+		{"repeat: always\ngoal: {none: claim, per: month}", "2026-04-01T12:00:00Z", "2026-02 2026-03"},
+		{"ends: 2026-05-01\ngoal: {none: claim}", "2026-03-15T00:00:00Z", ""},
+		{"ends: 2026-05-01\ngoal: {none: claim}", "2026-05-02T00:00:00Z", "1"},
+		{"ends: 2026-05-01\ngoal: {any: [{none: claim}, {sum: 5, value: event.data.n, of: paid, net: true}]}", "2026-03-15T00:00:00Z", ""},
+	} {
+		l := &writtenLog{t: t}
+		l.publish("2026-02-01T12:00:00Z", Definition{Language: Language, Source: "campaign: c\nversion: 1\nstarts: 2026-02-01\nlateness: 48h\nreward: {kind: points}\n" + c.goal})
+		l.at("2026-02-10T10:00:00Z", "u", "login", "{}")
+		l.at(c.withdrawn, ControlKey, TypeWithdrawn, `{"campaign":"c"}`)
+		l.at("2026-06-20T00:00:00Z", ControlKey, TypeTick, "null")
+		rewards, _ := playLog(t, l.entries)
+		var got []string
+		for _, r := range rewards {
+			got = append(got, r.Cycle)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s, withdrawn at %s: rewards %q, wanted %q", c.goal, c.withdrawn, got, c.want)
 		}
 	}
 }

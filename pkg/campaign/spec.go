@@ -47,12 +47,13 @@ type Campaign struct {
 	restart    bool       // on_change: restart (L2)
 
 	// What InForce tells of it.
-	since     int64    // the clock at which its first version came in force, Unix ms
-	epoch     uint64   // how often a restart has let the users' progress begin anew
-	units     []string // of each epoch: see cycleUnit
-	revision  uint64   // how many versions there were before this one
-	raises    raises   // of its lateness
-	withdrawn bool     // that is why it ends
+	since      int64    // the clock at which its first version came in force, Unix ms
+	epoch      uint64   // how often a restart has let the users' progress begin anew
+	units      []string // of each epoch: see cycleUnit
+	revision   uint64   // how many versions there were before this one
+	raises     raises   // of its lateness
+	withdrawn  bool     // it was, perhaps behind its end
+	endedEarly bool     // it was, and that is why it ends
 }
 
 // RewardTerms is what a campaign promises: the `reward` of its file.
