@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -65,9 +66,18 @@ func (f *budgets) Run(ctx context.Context) error {
 			period = "all"
 		}
 		fmt.Fprintf(out, "%s\t%s\t%s of %s\t%s\t%d\t%d\t%s\t%s\n", b.ID, period, b.Show(b.Spent), b.Show(b.Limit()), b.Show(b.Left()), //nolint:errcheck // the same
-			b.Denied, b.Waiting, b.Show(int64(b.Rate(now.UnixMilli()))), runsOut(b, now))
+			b.Denied, b.Waiting, rate(b, now), runsOut(b, now))
 	}
 	return out.Flush()
+}
+
+// rate tells people what is granted an hour; of less than ten rewards a tenth of one is worth telling.
+func rate(b *campaign.BudgetStanding, now time.Time) string {
+	r := b.Rate(now.UnixMilli())
+	if r > 0 && r < 10 && !b.IsMoney() {
+		return strconv.FormatFloat(r, 'f', 1, 64)
+	}
+	return b.Show(int64(r))
 }
 
 // runsOut tells people when nothing is left, if it goes on like this.
@@ -92,7 +102,7 @@ func tellBudgets(standings []campaign.BudgetStanding, now time.Time) error {
 		list[i] = listedBudget{
 			b.ID, b.Amount.Currency, b.Per(), b.Period, b.Limit(), b.Spent, b.Left(), b.Granted, b.Denied, b.Waiting, b.Rate(now.UnixMilli()), nil,
 		}
-		if at, ok := b.RunsOut(now.UnixMilli()); ok {
+		if at, ok := b.RunsOut(now.UnixMilli()); ok && b.Left() > 0 {
 			runsOut := time.UnixMilli(at).UTC()
 			list[i].RunsOut = &runsOut
 		}

@@ -69,6 +69,9 @@ func (x *explain) Run(ctx context.Context) error {
 		for _, sentence := range standing.Sentences {
 			fmt.Println("  " + sentence)
 		}
+		if b := standing.Campaign.Budget; b != nil {
+			fmt.Printf("  Whether its budget `%s` had room is judged by the events of this file alone.\n", b.ID)
+		}
 		for _, line := range told[standing.Campaign.ID] {
 			fmt.Println("    " + line)
 		}

@@ -172,7 +172,7 @@ func (s *session) commit(ctx context.Context) error {
 		p.committed(ends[i].Offset+1, now)
 		s.cfg.Metrics.observe(p.number, &p.tally, p.lag(), now)
 		if p.tally.budgets {
-			s.cfg.Metrics.observeBudgets(p.number, p.inForce.Budgets(), p.position.Clock)
+			s.observeBudgets(p)
 		}
 		s.status.committed(p.number, p.position.Input, p.lag(), p.inForce.Running(p.position.Clock), &p.tally)
 		p.tally.reset()

@@ -186,14 +186,26 @@ func (m *Metrics) observe(partition int32, t *tally, lag int64, now time.Time) {
 	m.unfollowed.Add(float64(t.unfollowed))
 }
 
-// observeBudgets shows the budgets whose claims a partition decides, by its clock (Unix ms).
-func (m *Metrics) observeBudgets(partition int32, budgets []campaign.BudgetStanding, clock int64) {
+// decidedWords are what can become of a claim.
+var decidedWords = []string{"granted", "denied", "reopened"}
+
+// observeBudgets shows the budgets whose claims a partition decides, by its clock (Unix ms): those out of which a campaign still pays. Their claims are counted
+// from 0, or else the first burst of denials would be no increase of anything.
+func (m *Metrics) observeBudgets(partition int32, budgets []campaign.BudgetStanding, paying map[string]bool, clock int64) {
 	label := strconv.Itoa(int(partition))
 	for _, b := range budgets {
-		if b.Home == partition && m.budgets.label(b.ID) == b.ID { // what is left of several together says nothing
+		switch {
+		case b.Home != partition:
+		case !paying[b.ID]:
+			m.budgetLimit.DeleteLabelValues(b.ID, label)
+			m.budgetLeft.DeleteLabelValues(b.ID, label)
+		case m.budgets.label(b.ID) == b.ID: // what is left of several together says nothing
 			now := b.At(clock)
 			m.budgetLimit.WithLabelValues(b.ID, label).Set(float64(b.Limit()))
 			m.budgetLeft.WithLabelValues(b.ID, label).Set(float64(now.Left()))
+			for _, decision := range decidedWords {
+				m.claims.WithLabelValues(b.ID, decision)
+			}
 		}
 	}
 }

@@ -47,10 +47,14 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 	m.observe(0, &count, 0, time.Now())
 	m.observeUsers(map[int32]map[string]stages{0: census})
-	m.observeBudgets(0, budgets, 0)
+	paying := map[string]bool{}
+	for _, b := range budgets {
+		paying[b.ID] = true
+	}
+	m.observeBudgets(0, budgets, paying, 0)
 	all := families(t, m)
 	for name, most := range map[string]int{
-		"rewards_total": maxNames + 1, "decisions_total": maxNames + 1, "outcomes_total": maxNames + 1, "claims_total": maxNames + 1,
+		"rewards_total": maxNames + 1, "decisions_total": maxNames + 1, "outcomes_total": maxNames + 1, "claims_total": 3*maxNames + 1,
 		"campaign_users": 3 * (maxNames + 1), "budget_left": maxNames, "budget_limit": maxNames,
 	} {
 		f := all["stampede_"+name]

@@ -278,5 +278,10 @@ func (s *session) newPartition(o *opening) *partition {
 			p.neighbours = append(p.neighbours, n)
 		}
 	}
+	s.observeBudgets(p) // before anything is decided: so that claims are counted from 0
 	return p
+}
+
+func (s *session) observeBudgets(p *partition) {
+	s.cfg.Metrics.observeBudgets(p.number, p.inForce.Budgets(), p.inForce.Paying(p.position.Clock), p.position.Clock)
 }

@@ -316,6 +316,17 @@ func (t *told) standing() InForceCampaign {
 // Budgets are the budgets that the partition was told of, by id. What is granted from one is known to its home only.
 func (f *InForce) Budgets() []BudgetStanding { return f.budgets.Standings() }
 
+// Paying are the ids of the budgets that a campaign names which is not closed by a clock, Unix ms.
+func (f *InForce) Paying(clock int64) map[string]bool {
+	paying := map[string]bool{}
+	for _, c := range f.Set().campaigns {
+		if c.Budget != nil && !c.ClosedAt(clock) {
+			paying[c.Budget.ID] = true
+		}
+	}
+	return paying
+}
+
 // TellBudget takes a budget that partitions were told of, and that no campaign's version in force names: what was granted of it is counted by its terms, should
 // it come back. One that is known stays as it is.
 func (f *InForce) TellBudget(b Budget) {

@@ -19,7 +19,7 @@ func NewReplay(engine *Engine) *Replay {
 }
 
 // DecideAtOnce makes the replay decide claims itself, each when it is made: what budgets do where there is no log in which a claim could
-// travel (O2).
+// travel (O2). Answers among the records are those of a log in which others claimed, too, and are passed over.
 func (r *Replay) DecideAtOnce() {
 	r.budgets = NewBudgets()
 	for _, c := range r.engine.set.campaigns {
@@ -110,6 +110,9 @@ func (r *Replay) Drop(ev *Event, why *Rejection) *Result { return r.engine.Drop(
 func (r *Replay) Apply(ev *Event) *Result {
 	if dropped := r.Drop(ev, nil); dropped != nil {
 		return dropped
+	}
+	if r.budgets != nil && ev.Type == TypeAnswered {
+		return &Result{}
 	}
 	l := r.ledgers[ev.User]
 	if l == nil {
