@@ -30,12 +30,9 @@ func (e *erase) Run(ctx context.Context) error {
 	if why := userProblem(e.User); why != "" {
 		return errors.New(why)
 	}
-	partners := &partner.Partners{}
-	if e.Partners != "" {
-		var err error
-		if partners, err = partner.Load(e.Partners); err != nil {
-			return err
-		}
+	partners, err := loadPartners(e.Partners)
+	if err != nil {
+		return err
 	}
 	cfg := e.Topics()
 	if e.Report {
@@ -71,6 +68,14 @@ func (e *erase) Run(ctx context.Context) error {
 	}
 	fmt.Println("what was written to Kafka's topics before stays there for a while: `processor erase --report` with the same --user lists it")
 	return nil
+}
+
+// loadPartners loads the processors' file of partners, if there is one.
+func loadPartners(file string) (*partner.Partners, error) {
+	if file == "" {
+		return &partner.Partners{}, nil
+	}
+	return partner.Load(file)
 }
 
 // userProblem says why an id can be no user's, empty where it can (E1).
@@ -117,7 +122,7 @@ func (r *remains) see(record *kgo.Record) {
 	}
 }
 
-// report tells for every topic with the user's id as a key how much there is, and what becomes of it.
+// report tells for every topic with records of the user how much there is, and what becomes of it.
 func (e *erase) report(ctx context.Context, c kafka.Connection, topics kafka.TopicsState, partners *partner.Partners) error {
 	all, err := e.reportOutcomes(ctx, c, topics, partners)
 	if err != nil {
@@ -147,8 +152,8 @@ func (e *erase) report(ctx context.Context, c kafka.Connection, topics kafka.Top
 	if all == 0 {
 		fmt.Println("No topic has records of the user.")
 	}
-	fmt.Println("Not searched: other topics, what has read these (fulfilment, for example) and what waits for Kafka (the spool of `producer serve`); values of records under other keys, such as dead letters whose " +
-		"`subject` differs; outcomes of partners whom --partners does not name. A processor's store is rid of the user about ten minutes after the erasure; one that has given the " +
+	fmt.Println("Not searched: other topics, what has read these (fulfilment, for example) and what waits for Kafka (the spool of `producer serve`); values of events under other users' keys; " +
+		"outcomes of partners whom --partners does not name, and the dead letters of `processor push`. A processor's store is rid of the user about ten minutes after the erasure; one that has given the " +
 		"partition away since keeps what it had: delete its --state directory.")
 	return nil
 }

@@ -9,18 +9,21 @@ import (
 	"io"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
+	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
-// export prints everything that is known of a user, as one JSON object: the ledger, from the changelog, and the user's records in the topics.
+// export prints everything that is known of a user, as one JSON object: the ledger and what budgets keep, from the changelog, and the user's records in the topics.
 type export struct {
 	kafka.Flags
-	User string `required:"" help:"The user's id, the key of the user's events."`
+	User     string `required:"" help:"The user's id, the key of the user's events."`
+	Partners string `env:"STAMPEDE_PARTNERS" type:"existingfile" placeholder:"FILE" help:"The processors' file of partners: the export then has what partners were told, too, in whose topics the user is a pseudonym (default: none)."`
 }
 
 // knownIn is what is known in one partition.
@@ -29,17 +32,27 @@ type knownIn struct {
 	AsOf        time.Time       `json:"as_of"`
 	Known       *campaign.Known `json:"known,omitempty"`
 	ErasedUntil *time.Time      `json:"erased_until,omitempty"` // records that come until then are dropped
+
+	DeniedClaims []json.RawMessage `json:"denied_claims,omitempty"` // that budgets keep, in case that they are raised
 }
 
 // exported is a record of a topic.
 type exported struct {
-	Topic     string            `json:"topic"`
-	Partition int32             `json:"partition"`
-	Offset    int64             `json:"offset"`
-	Timestamp time.Time         `json:"timestamp"`
-	Headers   map[string]string `json:"headers,omitempty"`
-	Value     json.RawMessage   `json:"value,omitempty"`
-	Bytes     []byte            `json:"value_base64,omitempty"` // of a value that is no JSON
+	Topic     string           `json:"topic"`
+	Partition int32            `json:"partition"`
+	Offset    int64            `json:"offset"`
+	Timestamp time.Time        `json:"timestamp"`
+	Pseudonym string           `json:"pseudonym,omitempty"` // under which a partner knows the user
+	Headers   []exportedHeader `json:"headers,omitempty"`
+	Value     json.RawMessage  `json:"value,omitempty"`
+	Bytes     []byte           `json:"value_base64,omitempty"` // of a value that is no JSON
+}
+
+// exportedHeader is one of a record's headers: there may be several of a name.
+type exportedHeader struct {
+	Key   string `json:"key"`
+	Value string `json:"value,omitempty"`
+	Bytes []byte `json:"value_base64,omitempty"` // of one that is no text
 }
 
 // Run is called by main.
@@ -47,7 +60,14 @@ func (x *export) Run(ctx context.Context) (err error) {
 	if why := userProblem(x.User); why != "" {
 		return errors.New(why)
 	}
-	connection, topics, err := connectAll(ctx, x.Flags, x.Topics(), x.EventsTopic, x.RewardsTopic, x.ChangelogTopic, x.DeadLettersTopic)
+	partners, err := loadPartners(x.Partners)
+	if err != nil {
+		return err
+	}
+	cfg := x.Topics()
+	cfg.Names.Outcomes = partners.Topics()
+	reads := append([]string{x.EventsTopic, x.RewardsTopic, x.ChangelogTopic, x.DeadLettersTopic}, partners.Topics()...)
+	connection, topics, err := connectAll(ctx, x.Flags, cfg, reads...)
 	if err != nil {
 		return err
 	}
@@ -61,7 +81,7 @@ func (x *export) Run(ctx context.Context) (err error) {
 	}
 	o.list("known", func(item func(any)) error {
 		for _, s := range states {
-			if known := knownOf(s, x.User); known.Known != nil || known.ErasedUntil != nil {
+			if known := knownOf(s, x.User); known.Known != nil || known.ErasedUntil != nil || known.DeniedClaims != nil {
 				item(known)
 			}
 		}
@@ -78,7 +98,30 @@ func (x *export) Run(ctx context.Context) (err error) {
 			})
 		})
 	}
+	if x.Partners != "" {
+		o.list("outcomes", func(item func(any)) error {
+			return outcomesOf(ctx, connection, topics, partners, x.User, func(r *kgo.Record) error {
+				e := exportedOf(r)
+				e.Pseudonym = string(r.Key)
+				item(e)
+				return o.err
+			})
+		})
+	}
 	return o.end()
+}
+
+// outcomesOf visits what partners were told of a user, under each of the user's pseudonyms.
+func outcomesOf(ctx context.Context, c kafka.Connection, topics kafka.TopicsState, partners *partner.Partners, user string, visit func(*kgo.Record) error) error {
+	for _, name := range partners.Names() {
+		p := partners.Find(name)
+		for _, key := range p.Keys {
+			if err := stream.RecordsOf(ctx, c, topics, topics.Outcome(p.Topic), key.Pseudonym(user), visit); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func knownOf(s stream.UserState, user string) knownIn {
@@ -91,18 +134,24 @@ func knownOf(s stream.UserState, user string) knownIn {
 		at := time.UnixMilli(until).UTC()
 		k.ErasedUntil = &at
 	}
+	for _, claim := range s.Denied {
+		k.DeniedClaims = append(k.DeniedClaims, claim)
+	}
 	return k
 }
 
 func exportedOf(r *kgo.Record) exported {
 	e := exported{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp.UTC()}
 	for _, h := range r.Headers {
-		if e.Headers == nil {
-			e.Headers = map[string]string{}
+		header := exportedHeader{Key: h.Key}
+		if utf8.Valid(h.Value) {
+			header.Value = string(h.Value)
+		} else {
+			header.Bytes = h.Value
 		}
-		e.Headers[h.Key] = string(h.Value)
+		e.Headers = append(e.Headers, header)
 	}
-	if json.Valid(r.Value) {
+	if utf8.Valid(r.Value) && json.Valid(r.Value) { // the latter lets through bytes that are no UTF-8
 		e.Value = r.Value
 	} else {
 		e.Bytes = r.Value

@@ -36,6 +36,7 @@ type Letter struct {
 
 	partition int32 // of the letter
 	offset    int64 // of its first part
+	written   time.Time
 }
 
 // Place is where the record stands that could not be processed, for example events/3@17.
@@ -113,7 +114,7 @@ func letterOf(parts []*kgo.Record) (*Letter, error) {
 	}
 	l := &Letter{
 		Topic: Header(first, headerTopic), Reason: Header(first, headerReason), Detail: Header(first, headerDetail), Record: whole,
-		partition: first.Partition, offset: first.Offset,
+		partition: first.Partition, offset: first.Offset, written: parts[len(parts)-1].Timestamp,
 	}
 	partition, err1 := strconv.ParseInt(Header(first, headerPartition), 10, 32)
 	offset, err2 := strconv.ParseInt(Header(first, headerOffset), 10, 64)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
+	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
 // What Kafka has of one user, found by reading topics whole: for whoever asks about the user or has the user erased. Nothing that runs is disturbed by it, and
@@ -25,6 +27,7 @@ type UserState struct {
 	Ledger    *campaign.Ledger // nil where nothing is known
 	Engine    *campaign.Engine // with the campaigns of the partition in force, and the erased users
 	Clock     int64            // of the partition, Unix ms
+	Denied    [][]byte         // claims that budgets at home there have denied and keep, as JSON
 }
 
 // ReadUser reads in every partition of the changelog what is known of a user.
@@ -79,6 +82,9 @@ func readUserIn(ctx context.Context, c kafka.Connection, log kafka.Span, user st
 		if err := restore(name, bytes.Clone(own[name])); err != nil {
 			return s, fmt.Errorf("%s/%d: %w", log.Topic, log.Partition, err)
 		}
+		if mentions(own[name], user) {
+			s.Denied = append(s.Denied, own[name])
+		}
 	}
 	s.Engine = campaign.NewEngine(inForce.Set(), 0)
 	s.Engine.UseErased(erased)
@@ -91,17 +97,37 @@ func readUserIn(ctx context.Context, c kafka.Connection, log kafka.Span, user st
 	return s, nil
 }
 
-// RecordsOf visits the committed records of a topic whose key is a user, partition after partition. A dead letter that came in parts is put together.
+// mentions says whether a value that has a name of ours is of a user: a claim or a recall among the events, a denied claim in the changelog.
+func mentions(value []byte, user string) bool {
+	if !bytes.Contains(value, []byte(`"user":`)) {
+		return false
+	}
+	type named struct{ User string }
+	var v struct{ Data, Claim named }
+	return json.Unmarshal(value, &v) == nil && (v.Data.User == user || v.Claim.User == user)
+}
+
+// isOf says whether a record is of a user.
+func isOf(r *kgo.Record, user string) bool {
+	return string(r.Key) == user || state.IsNoUser(r.Key) && mentions(r.Value, user)
+}
+
+// RecordsOf visits the committed records of a topic that are of a user, partition after partition: those whose key is the user, and what processors have
+// written about the user under a key of their own. A dead letter that came in parts is put together, and has its reason among its headers.
 func RecordsOf(ctx context.Context, c kafka.Connection, topics kafka.TopicsState, t kafka.Topic, user string, visit func(*kgo.Record) error) error {
-	if t.Name == topics.DeadLetters.Name {
-		return Letters{c, topics}.Read(ctx, func(l *Letter) error {
-			if string(l.Record.Key) != user {
+	letters := t.Name == topics.DeadLetters.Name
+	if letters {
+		if err := (Letters{c, topics}).Read(ctx, func(l *Letter) error {
+			if !isOf(l.Record, user) {
 				return nil
 			}
 			r := *l.Record
-			r.Topic, r.Partition, r.Offset, r.Timestamp = t.Name, l.partition, l.offset, l.Time
+			r.Topic, r.Partition, r.Offset, r.Timestamp = t.Name, l.partition, l.offset, l.written
+			r.Headers = append(slices.Clone(r.Headers), kgo.RecordHeader{Key: headerReason, Value: []byte(l.Reason)}, kgo.RecordHeader{Key: headerDetail, Value: []byte(l.Detail)})
 			return visit(&r)
-		})
+		}); err != nil {
+			return err
+		}
 	}
 	ends, err := c.StableEnds(ctx, t.Name)
 	if err != nil {
@@ -109,7 +135,7 @@ func RecordsOf(ctx context.Context, c kafka.Connection, topics kafka.TopicsState
 	}
 	for n := range t.Partitions {
 		err := c.ReadCommitted(ctx, []kafka.Span{{Topic: t.Name, Partition: n, End: ends[n]}}, func(r *kgo.Record) (bool, error) {
-			if string(r.Key) != user {
+			if !isOf(r, user) || letters && Header(r, headerReason) != "" { // beside the letters are the notes that one was sent again
 				return true, nil
 			}
 			return true, visit(r)
