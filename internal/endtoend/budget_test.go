@@ -7,8 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/stampede-rewards/stampede/internal/judge"
 	"github.com/stampede-rewards/stampede/internal/kafka/kafkatest"
+	"github.com/stampede-rewards/stampede/internal/workload"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
@@ -54,13 +57,35 @@ func TestABudgetHoldsWhateverIsKilled(t *testing.T) {
 	for _, p := range all {
 		p.start()
 	}
-	sent, end := in.loadOf(users, 2000, events, false)
-	for range kills {
-		time.Sleep(time.Duration(random.IntN(1200)) * time.Millisecond)
+	kill := func() {
 		victim := all[random.IntN(len(all))]
 		victim.kill()
 		time.Sleep(time.Duration(random.IntN(400)) * time.Millisecond)
 		victim.start()
+	}
+	// The first users come twenty at a time, and with the first reward of each twenty somebody is killed: while some are granted, and not all.
+	cl, err := in.Connection.Client(t.Context(), in.Topics.BatchBytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	first, came, next := workload.New(workload.Config{Seed: 2, Users: users}), map[string]bool{}, uint64(0)
+	for n := 0; n < 80; n += 20 {
+		for len(came) < n+20 {
+			user, value := first.Event(next, time.Now())
+			next++
+			came[user] = true
+			if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: in.Topics.Events.Name, Key: []byte(user), Value: value}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "one more is granted", func() bool { return in.issued() > n })
+		kill()
+	}
+	sent, end := in.loadOf(users, 2000, events, false)
+	for range kills {
+		time.Sleep(time.Duration(random.IntN(1200)) * time.Millisecond)
+		kill()
 	}
 	eventually(t, "the events are there", func() bool { return sent() == events })
 	end()
@@ -78,4 +103,16 @@ func TestABudgetHoldsWhateverIsKilled(t *testing.T) {
 	if v.Rewards != 100 || v.Claims != users || v.Exhausted != users-100 || v.Uncommitted != 0 || v.InStores < 8 {
 		t.Errorf("%s, %d claims, %d denied", v, v.Claims, v.Exhausted)
 	}
+}
+
+// issued counts the rewards that are committed.
+func (in *installation) issued() (n int) {
+	in.t.Helper()
+	if err := in.Connection.ReadTopic(in.t.Context(), in.Topics.Rewards.Name, func(*kgo.Record) error {
+		n++
+		return nil
+	}); err != nil {
+		in.t.Fatal(err)
+	}
+	return n
 }
