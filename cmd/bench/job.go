@@ -21,6 +21,7 @@ type job struct {
 	partitions    int     // default 6
 	memory        string  // --memory; default the processor's own
 	pairs         int     // instead of the ten campaigns: so many pairs, each of an event type of its own
+	claims        bool    // instead of the ten campaigns: one whose every event is a reward, out of one budget
 	processor     string  // the program; default the one that users have
 }
 
@@ -64,6 +65,9 @@ var (
 // writeCampaigns writes the job's campaigns into a directory.
 func (j job) writeCampaigns(dir string) error {
 	campaigns := tenCampaigns
+	if j.claims {
+		campaigns = map[string]string{"gifts": "goal: {event: data.logged}\nrepeat: always\nlimits: {budget: {rewards: 2000000000}}\nreward: {kind: gift_card, amount: 25.00 USD}"}
+	}
 	if j.pairs > 0 {
 		campaigns = map[string]string{}
 		for n := range j.pairs {
@@ -114,6 +118,8 @@ func (g *generator) user() string {
 func (g *generator) event(at time.Time, id uuid.UUID) *kgo.Record {
 	kind := ""
 	switch n := g.r.IntN(100); {
+	case g.job.claims:
+		kind = "data.logged"
 	case g.job.pairs > 0:
 		kind = fmt.Sprintf("type.n%03d", g.r.IntN(g.job.pairs))
 	case n == 0:

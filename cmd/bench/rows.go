@@ -78,6 +78,11 @@ var rows = []row{
 			job{users: 200_000, events: 4_000_000, memory: "2GiB", processor: atLeastOnce}, "rate that exactly once costs"),
 	},
 	{
+		name: "claims", what: "a backlog of which each event is a reward, all out of one budget: claim, decision and answer",
+		figures: []figure{{name: "claims per second", unit: "/s", floor: 20e3}, {name: "claims per CPU-second", unit: "/s"}},
+		run:     claims(job{users: 200_000, events: 600_000, memory: "2GiB"}),
+	},
+	{
 		name: "steady-20k", what: "20,000 events a second of 200,000 users, commits every 50 ms, --memory 1GiB",
 		figures: []figure{
 			{name: "CPU", unit: " cores", less: true, floor: 0.3, goal: 0.15},
