@@ -38,6 +38,7 @@ func TestL4WhatCouldBeMeantIsNotDoubted(t *testing.T) {
 	f("limits: {per_user: 1}\n")
 	f("limits: {per_user: 2}\ngoal: {count: [1, 2], of: hit}\n" + two) // the same points for going on
 	f("goal: {count: [1, 2], of: hit}\nreward: [{kind: gift_card, amount: 5.00 USD}, {kind: gift_card, amount: 5.00 USD}]\n")
+	f("reward: {kind: points, count: 5, mounted: true}\n")
 	f("goal: {distinct: 7, of: hit, value: event.weekday}\n")
 	f("goal: {distinct: 200, of: hit, value: event.date}\n")
 	f("starts: 2026-04-01\nends: 2026-07-01\ntimezone: Asia/Kolkata\ngoal: {none: claim, per: quarter}\n")

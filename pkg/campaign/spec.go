@@ -286,9 +286,10 @@ func (t *RewardTerms) read(r *reader, n ast.Node) {
 	if !ok {
 		return
 	}
-	attributes, hasKind := []byte{'{'}, false
+	attributes, hasKind, kindHint := []byte{'{'}, false, ": "+own[0].doc
 	for _, pair := range pairs {
-		f := findField(own, keyOf(pair))
+		key := keyOf(pair)
+		f := findField(own, key)
 		hasKind = hasKind || f == &own[0]
 		if !r.plain(pair.Value) {
 			continue
@@ -297,6 +298,12 @@ func (t *RewardTerms) read(r *reader, n ast.Node) {
 			f.readValue(r, pair)
 			continue
 		}
+		switch {
+		case slipOf(key, "amount"):
+			r.doubt(pair.Key, "`%s` is no amount, and goes to fulfilment as it is: did you mean `amount`?", shown(key))
+		case slipOf(key, "kind"):
+			kindHint = ": did you mean it by `" + shown(key) + "`?"
+		}
 		if len(attributes) > 1 {
 			attributes = append(attributes, ',')
 		}
@@ -304,7 +311,7 @@ func (t *RewardTerms) read(r *reader, n ast.Node) {
 		attributes = r.appendJSON(attributes, pair.Value, 1)
 	}
 	if !hasKind {
-		r.wrong(n, "a reward has no `kind`: %s", own[0].doc)
+		r.wrong(n, "a reward has no `kind`%s", kindHint)
 	}
 	if len(attributes) > 1 {
 		t.Attributes = append(attributes, '}')
@@ -320,6 +327,9 @@ func (t *RewardTerms) readAmount(r *reader, n ast.Node) {
 	if err != nil {
 		r.wrong(n, "%v", err)
 		return
+	}
+	if a.Units == 0 {
+		r.doubt(n, "a reward of %s is worth nothing: write what it is worth, or leave `amount` out", a)
 	}
 	t.Amount = &a
 }
