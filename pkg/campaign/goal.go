@@ -239,13 +239,12 @@ func (g *goalReader) read(r *reader, n ast.Node) part {
 	case len(found) > 1:
 		r.wrong(n, "a goal has one kind, this one has two: `%s` and `%s`", found[0].name, found[1].name)
 	default:
-		hint := ""
 		for _, key := range keys {
-			if near := spelling.Nearest(key, kindNames()); near != "" && hint == "" {
-				hint = suggest(near)
+			if near := kindNamed(spelling.Nearest(key, kindNames())); near != nil {
+				return near.read(r, n, g) // it tells of the key, and of what else is wrong
 			}
 		}
-		r.wrong(n, "a goal names its kind by one of the keys %s%s", listed(kindNames()), hint)
+		r.wrong(n, "a goal names its kind by one of the keys %s", listed(kindNames()))
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func readComposite(r *reader, n ast.Node, g *goalReader, what, key string, finis
 	if number != nil {
 		fields = append([]field{*number}, fields...)
 	}
-	r.fields(n, what, fields)
+	r.fields(n, what, r.meant(n, what, fields))
 	outer := g.per
 	if per != noUnit {
 		switch {

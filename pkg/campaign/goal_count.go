@@ -16,13 +16,13 @@ type count struct {
 func readCount(r *reader, n ast.Node, g *goalReader) part {
 	k := &count{}
 	per := noUnit
-	r.fields(n, "a `count` goal", []field{
+	r.fields(n, "a `count` goal", r.meant(n, "a `count` goal", []field{
 		{"count", "how many events it takes", true, tierNumbers(&k.numbers, math.MaxInt32)},
 		k.filter.of(),
 		k.filter.whereField(),
 		perField(&per),
 		k.window.field(),
-	})
+	}))
 	k.window.check(r, n, per, len(k.numbers))
 	g.tiers(r, n, len(k.numbers))
 	return g.leaf(r, n, per, k)

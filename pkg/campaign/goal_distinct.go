@@ -26,14 +26,14 @@ const (
 func readDistinct(r *reader, n ast.Node, g *goalReader) part {
 	k := &distinct{}
 	per := noUnit
-	r.fields(n, "a `distinct` goal", []field{
+	r.fields(n, "a `distinct` goal", r.meant(n, "a `distinct` goal", []field{
 		{"distinct", "how many different values it takes", true, tierNumbers(&k.numbers, maxDistinct)},
 		k.filter.of(),
 		k.filter.whereField(),
 		k.filter.valueField("a text, a whole number or true or false, for example event.data.cuisine"),
 		perField(&per),
 		k.window.field(),
-	})
+	}))
 	k.window.check(r, n, per, len(k.numbers))
 	g.tiers(r, n, len(k.numbers))
 	return g.leaf(r, n, per, k)

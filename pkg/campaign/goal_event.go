@@ -10,10 +10,10 @@ type event struct {
 
 func readEvent(r *reader, n ast.Node, g *goalReader) part {
 	k := &event{}
-	r.fields(n, "an `event` goal", []field{
+	r.fields(n, "an `event` goal", r.meant(n, "an `event` goal", []field{
 		{"event", "the type of event that has to happen, or a list of types", true, words(&k.filter.types)},
 		k.filter.whereField(),
-	})
+	}))
 	return g.leaf(r, n, noUnit, k)
 }
 

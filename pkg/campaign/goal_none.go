@@ -11,11 +11,11 @@ type none struct {
 func readNone(r *reader, n ast.Node, g *goalReader) part {
 	k := &none{}
 	per := noUnit
-	r.fields(n, "a `none` goal", []field{
+	r.fields(n, "a `none` goal", r.meant(n, "a `none` goal", []field{
 		{"none", "the type of event that must not happen, or a list of types", true, words(&k.filter.types)},
 		k.filter.whereField(),
 		perField(&per),
-	})
+	}))
 	if per != noUnit && g.depth > 1 {
 		r.wrong(n, "a `none` that is a part of a goal has the period of the goal around it: write `per` there")
 		per = noUnit

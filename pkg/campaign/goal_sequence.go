@@ -31,13 +31,13 @@ const (
 
 func readSequence(r *reader, n ast.Node, g *goalReader) part {
 	k := &sequence{}
-	r.fields(n, "a `sequence` goal", []field{
+	r.fields(n, "a `sequence` goal", r.meant(n, "a `sequence` goal", []field{
 		{"sequence", "the steps in order, for example [{of: screening.booked}, {of: screening.done, within: 14 days}]", true, k.read},
 		{"without", "what must not happen between the first and the last, for example {of: screening.cancelled}", false, func(r *reader, n ast.Node) {
 			k.without = &filter{}
-			r.fields(n, "`without`", []field{k.without.of(), k.without.whereField()})
+			r.fields(n, "`without`", r.meant(n, "`without`", []field{k.without.of(), k.without.whereField()}))
 		}},
-	})
+	}))
 	if k.without != nil && len(k.steps) == 1 {
 		r.wrong(n, "nothing lies between the first and the last of one step: write two steps or more, or take `without` out")
 	}
@@ -66,7 +66,7 @@ func (k *sequence) read(r *reader, n ast.Node) {
 }
 
 func (s *step) read(r *reader, n ast.Node) {
-	r.fields(n, "a step", []field{s.filter.of(), s.filter.whereField(), s.within.field()})
+	r.fields(n, "a step", r.meant(n, "a step", []field{s.filter.of(), s.filter.whereField(), s.within.field()}))
 }
 
 func (k *sequence) filters() []*filter {

@@ -30,7 +30,7 @@ const leastHours = 12 * time.Hour
 
 func readStreak(r *reader, n ast.Node, g *goalReader) part {
 	k := &streak{unit: perDay, least: 1, on: [7]bool{true, true, true, true, true, true, true}}
-	r.fields(n, "a `streak` goal", []field{
+	r.fields(n, "a `streak` goal", r.meant(n, "a `streak` goal", []field{
 		{"streak", "how many days (or other periods) in a row", true, tierNumbers(&k.hits, maxStreak)},
 		{"period", "what is counted in a row: day, week, month, quarter or year", false, readUnit(&k.unit)},
 		k.filter.of(),
@@ -38,7 +38,7 @@ func readStreak(r *reader, n ast.Node, g *goalReader) part {
 		{"at_least", "what makes a period a hit: a number of events, or for example {sum: 30, value: event.data.minutes}", false, k.readLeast},
 		{"forgive", "how many periods of a run may be missed", false, wholeNumber(&k.forgive, 0, maxStreak)},
 		{"on", "the weekdays that count, for example [mon, tue, wed, thu, fri]", false, k.readOn},
-	})
+	}))
 	g.tiers(r, n, len(k.hits))
 	return g.leaf(r, n, noUnit, k)
 }
@@ -60,10 +60,10 @@ func (k *streak) readLeast(r *reader, n ast.Node) {
 
 func (k *streak) readLeastSum(r *reader, n ast.Node) {
 	var numbers []int64
-	r.fields(n, "`at_least`", []field{
+	r.fields(n, "`at_least`", r.meant(n, "`at_least`", []field{
 		{"sum", "what the values of a period must add up to", true, decimals(&numbers)},
 		k.filter.valueField("a number, for example event.data.minutes"),
-	})
+	}))
 	if len(numbers) > 1 {
 		r.wrong(n, "`at_least` has one number")
 	}

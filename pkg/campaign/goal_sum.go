@@ -26,7 +26,7 @@ const maxSum = math.MaxInt64 / 4
 func readSum(r *reader, n ast.Node, g *goalReader) part {
 	k := &sum{}
 	per := noUnit
-	r.fields(n, "a `sum` goal", []field{
+	r.fields(n, "a `sum` goal", r.meant(n, "a `sum` goal", []field{
 		{"sum", "what the values must add up to", true, decimals(&k.numbers)},
 		k.filter.of(),
 		k.filter.whereField(),
@@ -34,7 +34,7 @@ func readSum(r *reader, n ast.Node, g *goalReader) part {
 		perField(&per),
 		k.window.field(),
 		{"net", "true where values below 0 are taken off; the sum counts when its period, or the campaign, is closed", false, yesOrNo(&k.net)},
-	})
+	}))
 	k.window.check(r, n, per, len(k.numbers))
 	if k.net && k.window.is() {
 		r.wrong(n, "a `net` sum counts when its period is closed, and a window never is: write `per`, or take `within` out")

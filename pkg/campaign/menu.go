@@ -42,6 +42,7 @@ type parameter struct {
 	most      string
 	oneOf     []string
 	line, col int
+	broken    bool // there are mistakes in it
 }
 
 // parameterKind is what a parameter's values look like, and how two are compared.
@@ -124,9 +125,8 @@ func (f *file) dish() (*dish, Mistakes) {
 	}
 	d.checkReferences(r, f.root)
 	if len(r.mistakes) > 0 {
-		r.mistakes.sort()
 		d.broken = true
-		return d, r.mistakes
+		return d, append(r.mistakes, d.otherMistakes()...).once()
 	}
 	defaults := map[string]string{}
 	for _, p := range d.parameters {
@@ -137,6 +137,32 @@ func (f *file) dish() (*dish, Mistakes) {
 		d.warnings = d.whateverIsChosen(defaults, c.warnings)
 	}
 	return d, mistakes
+}
+
+// otherMistakes are those of a file in whose parameters there are some: with the defaults that there are. What is wrong about a reference
+// whose value is not known is not told.
+func (d *dish) otherMistakes() Mistakes {
+	values, sound := map[string]string{}, map[string]bool{}
+	for _, p := range d.parameters {
+		if sound[p.name] = !p.broken; parameterText.MatchString(p.value) {
+			values[p.name] = p.value
+		}
+	}
+	var unknown []referenceAt
+	for _, ref := range d.references() {
+		if !sound[ref.name()] {
+			unknown = append(unknown, ref)
+		}
+		if values[ref.name()] == "" {
+			values[ref.name()] = string(withoutReferences([]byte(ref.text)))
+		}
+	}
+	_, mistakes := d.parse(values)
+	return slices.DeleteFunc(mistakes, func(m Mistake) bool {
+		return slices.ContainsFunc(unknown, func(ref referenceAt) bool {
+			return m.Line == ref.line && m.Column >= ref.column-len(`"`) && m.Column <= ref.column+utf8.RuneCountInString(ref.text)
+		})
+	})
 }
 
 // whateverIsChosen are those of the warnings that stay with other values of the parameters: what a sponsor can change may be meant.
@@ -164,7 +190,9 @@ func (d *dish) readParameters(r *reader, n ast.Node) {
 	for _, pair := range pairs {
 		p := parameter{name: keyOf(pair)}
 		p.line, p.col = place(pair.Key)
+		before := len(r.mistakes)
 		p.read(r, pair.Value)
+		p.broken = len(r.mistakes) > before
 		d.parameters = append(d.parameters, p)
 	}
 }
@@ -184,13 +212,13 @@ func (p *parameter) read(r *reader, n ast.Node) {
 		return func(r *reader, n ast.Node) { text(to)(r, n); places[key] = n }
 	}
 	before := len(r.mistakes)
-	r.fields(n, "a parameter", []field{
+	r.fields(n, "a parameter", r.meant(n, "a parameter", []field{
 		{"type", "one of " + strings.Join(names, ", "), true, oneOf(&kindName, names...)},
 		{"default", "what it is where a sponsor sets nothing", true, value("default", &p.value)},
 		{"min", "the smallest value that a sponsor may set", false, value("min", &p.least)},
 		{"max", "the largest", false, value("max", &p.most)},
 		{"one_of", "the values that a sponsor may choose from", false, func(r *reader, n ast.Node) { words(&p.oneOf)(r, n); places["one_of"] = n }},
-	})
+	}))
 	i := slices.IndexFunc(parameterKinds, func(k parameterKind) bool { return k.name == kindName })
 	if i < 0 {
 		return
@@ -265,6 +293,9 @@ type referenceAt struct {
 	line, column int
 }
 
+// name is that of the parameter.
+func (ref *referenceAt) name() string { return ref.text[len("${") : len(ref.text)-len("}")] }
+
 func (ref *referenceAt) before(p *token.Position) bool {
 	return ref.line < p.Line || ref.line == p.Line && ref.column < p.Column
 }
@@ -284,7 +315,7 @@ func (d *dish) checkReferences(r *reader, root ast.Node) {
 	references := d.references()
 	used := map[string]bool{}
 	for _, ref := range references {
-		name := ref.text[len("${") : len(ref.text)-len("}")]
+		name := ref.name()
 		used[name] = true
 		if !slices.Contains(d.names(), name) {
 			r.add(ref.line, ref.column, "there is no parameter `%s`%s", shown(name), suggestOf(name, d.names()))
@@ -449,7 +480,7 @@ func (l *loading) parseOrder(file string, src []byte) {
 }
 
 func (o *order) read(r *reader, n ast.Node) {
-	r.fields(n, "a sponsor's file", []field{
+	r.fields(n, "a sponsor's file", r.meant(n, "a sponsor's file", []field{
 		{"sponsor", "its id, small letters, digits and `-`", true, func(r *reader, n ast.Node) {
 			if text(&o.sponsor)(r, n); o.sponsor != "" && !idForm.MatchString(o.sponsor) {
 				r.wrong(n, "%s is no id: use a-z, 0-9 and -, at most 63 of them, not beginning or ending with -", describe(n))
@@ -462,7 +493,7 @@ func (o *order) read(r *reader, n ast.Node) {
 		{"campaigns", "what it orders from the menu, a list", true, func(r *reader, n ast.Node) {
 			r.items(n, "campaigns", func(item ast.Node) { o.items = append(o.items, readOrderItem(r, item)) })
 		}},
-	})
+	}))
 }
 
 // readBudgets reads the budgets that campaigns of the sponsor can share.
@@ -489,7 +520,7 @@ func (o *order) readBudgets(r *reader, n ast.Node) {
 func readOrderItem(r *reader, n ast.Node) orderItem {
 	item := orderItem{at: n, set: map[string]string{}, places: map[string]ast.Node{}, keys: map[string]ast.Node{}}
 	before := len(r.mistakes)
-	r.fields(n, "an order", []field{
+	r.fields(n, "an order", r.meant(n, "an order", []field{
 		{"use", "the id of a campaign with parameters", true, func(r *reader, n ast.Node) { item.useAt = n; text(&item.use)(r, n) }},
 		{"set", "its parameters, where they are not to be the defaults", false, func(r *reader, n ast.Node) {
 			if r.noteMapping(text(new(string))) {
@@ -511,7 +542,7 @@ func readOrderItem(r *reader, n ast.Node) orderItem {
 		{"starts", "when it starts for this sponsor", false, later(&item.starts)},
 		{"ends", "when it ends for this sponsor, not included", false, later(&item.ends)},
 		{"budget", "the name of one of the sponsor's `budgets`", false, func(r *reader, n ast.Node) { item.budgetAt = n; text(&item.budget)(r, n) }},
-	})
+	}))
 	item.broken = len(r.mistakes) > before
 	return item
 }

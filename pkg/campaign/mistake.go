@@ -30,6 +30,12 @@ func (ms Mistakes) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// once sorts the mistakes of one file, and tells of two that are the same one.
+func (ms Mistakes) once() Mistakes {
+	ms.sort()
+	return slices.Compact(ms)
+}
+
 // sort puts the mistakes of one file in the order of their places.
 func (ms Mistakes) sort() {
 	slices.SortStableFunc(ms, func(a, b Mistake) int {

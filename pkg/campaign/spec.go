@@ -114,7 +114,7 @@ func newCampaign() *Campaign {
 func (c *Campaign) read(r *reader, n ast.Node) {
 	var starts, ends, rewards, goalAt ast.Node
 	repeat, enrol, onChange := "once", "automatic", ""
-	r.fields(n, "a campaign", []field{
+	r.fields(n, "a campaign", r.meant(n, "a campaign", []field{
 		{"campaign", "its id, small letters, digits and `-`, for example `campaign: five-days-of-logging`", true, c.readID},
 		{"version", "a whole number, raised with every change, for example `version: 1`", true, wholeNumber(&c.Version, 1, math.MaxInt32)},
 		{"title", "what users would call it", false, text(&c.Title)},
@@ -133,12 +133,13 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 		{"on_change", "`restart`, where this version changes what counts and the users are to begin anew", false, oneOf(&onChange, "restart")},
 		{"enrol", "`automatic`, or `opt_in` where users say that they take part", false, oneOf(&enrol, "automatic", "opt_in")},
 		{"share", "the partners who get its outcomes, for example `share: [acme-analytics]`", false, c.readShare},
-	})
+	}))
 	c.Always, c.OptIn, c.restart = repeat == "always", enrol == "opt_in", onChange == "restart"
+	before := len(r.mistakes)
 	if rewards != nil {
 		c.readRewards(r, rewards)
 	}
-	if c.Budget != nil && len(c.Rewards) > 0 && len(r.mistakes) == 0 {
+	if c.Budget != nil && len(c.Rewards) > 0 && len(r.mistakes) == before {
 		if why := c.cantPay(c.Budget); why != "" {
 			r.wrong(rewards, "%s", why)
 		}
@@ -153,12 +154,12 @@ func (c *Campaign) read(r *reader, n ast.Node) {
 		}
 	}
 	if goalAt != nil {
-		c.checkGoal(r, goalAt, rewards)
+		c.checkGoal(r, goalAt, rewards, ends)
 	}
 }
 
 // checkGoal is what the goal, `repeat` and `reward` must agree on (G9, G10).
-func (c *Campaign) checkGoal(r *reader, n, rewards ast.Node) {
+func (c *Campaign) checkGoal(r *reader, n, rewards, ends ast.Node) {
 	if c.goal == nil || c.goal.root == nil {
 		return
 	}
@@ -166,9 +167,9 @@ func (c *Campaign) checkGoal(r *reader, n, rewards ast.Node) {
 		r.wrong(rewards, "the goal has %d and `reward` lists %d: write one reward for each number of the goal", c.goal.tiers, len(c.Rewards))
 	}
 	if c.goal.watches {
-		c.checkNone(r, n)
+		c.checkNone(r, n, ends)
 	}
-	if !c.Always {
+	if !c.Always || valueAt(n, "per") != nil { // one that is wrong has been told
 		return
 	}
 	if _, ok := c.goal.root.(*composite); ok && c.goal.per == noUnit {
@@ -180,8 +181,8 @@ func (c *Campaign) checkGoal(r *reader, n, rewards ast.Node) {
 }
 
 // checkNone is what a goal needs in which nothing must happen (G8).
-func (c *Campaign) checkNone(r *reader, n ast.Node) {
-	if c.goal.per == noUnit && c.Ends == math.MaxInt64 {
+func (c *Campaign) checkNone(r *reader, n, ends ast.Node) {
+	if valueAt(n, "per") == nil && c.goal.per == noUnit && ends == nil {
 		r.wrong(n, "a `none` without `per` is decided when the campaign ends: write `ends`, or for example `per: quarter`")
 	}
 	if c.eligible != nil && c.eligible.event {
@@ -212,13 +213,15 @@ func (c *Campaign) readDayStarts(r *reader, n ast.Node) {
 func (c *Campaign) readLimits(r *reader, n ast.Node) {
 	var budget budgetReader
 	before := len(r.mistakes)
-	r.fields(n, "limits", []field{
+	r.fields(n, "limits", r.meant(n, "limits", []field{
 		{"per_user", "how many rewards one user can have", false, wholeNumber(&c.PerUser, 1, math.MaxInt32)},
 		{"budget", "what is issued in all, for example `budget: {rewards: 1000}`", false, func(r *reader, n ast.Node) {
-			budget.read(r, n)
-			c.Budget = &budget.budget
+			before := len(r.mistakes)
+			if budget.read(r, n); len(r.mistakes) == before {
+				c.Budget = &budget.budget
+			}
 		}},
-	})
+	}))
 	if r.schema == nil && len(r.mistakes) == before && c.PerUser == 0 && c.Budget == nil {
 		r.wrong(n, "`limits` has no limit: write `per_user` or `budget`, or leave it out")
 	}
