@@ -19,8 +19,6 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
-
-	"github.com/stampede-rewards/stampede/internal/spelling"
 )
 
 const (
@@ -362,151 +360,55 @@ func pathOf(e ast.Expr) []string {
 	return nil
 }
 
-// celMistakes are CEL's mistakes in an author's words. Behind the first one of syntax the others mean nothing.
+// celMistakes are CEL's mistakes in an author's words: see cure.go. Behind the first one of syntax the others mean nothing.
 func celMistakes(source string, found []*common.Error) []exprError {
 	var mistakes []exprError
+	var calls bool // a call that is wrong was told, and what it calls its elements is unknown because of it
 	for _, e := range found {
 		if strings.HasPrefix(e.Message, "error recovery") {
 			continue // it comes with a syntax error
 		}
 		m := exprError{max(1, e.Location.Line()), max(1, e.Location.Column()+1), ""}
-		before, word := around(source, m.Line, m.Column)
+		before, behind := around(source, m.Line, m.Column)
 		if text, syntax := strings.CutPrefix(e.Message, "Syntax error: "); syntax {
 			if strings.HasSuffix(strings.ToLower(before), "not ") {
-				m.Column, word = m.Column-len("not "), "not"
+				m.Column, behind = m.Column-len("not "), "not "+behind
 			}
-			m.Message = explainSyntax(text, word)
+			m.Message = explainSyntax(text, before, behind)
 			return append(mistakes, m)
 		}
-		if name := undeclared(e.Message); strings.HasPrefix(word, "(") && strings.HasSuffix(before, name) {
-			m.Column -= utf8.RuneCountInString(name) // CEL's place is the bracket
+		call := strings.HasPrefix(behind, "(")
+		if name := undeclared(e.Message); name != "" {
+			if calls && element(source, name) {
+				continue
+			}
+			if call && strings.HasSuffix(before, name) {
+				m.Column -= utf8.RuneCountInString(name) // CEL's place is the bracket
+				calls = true
+			}
+			if start, message := dashed(before, behind); message != "" {
+				m.Column, m.Message = start, message
+				mistakes = append(mistakes, m)
+				continue
+			}
 		}
-		m.Message = explainCEL(e.Message, strings.HasPrefix(word, "("))
+		m.Message = explainCEL(e.Message, call)
 		mistakes = append(mistakes, m)
 	}
-	return mistakes
+	return slices.Compact(mistakes) // each part of a name with dashes is unknown by itself
 }
 
-// around is what stands before a place in its line of an expression, and the word that begins there.
-func around(source string, line, column int) (before, word string) {
+// around is what stands before a place in its line of an expression, and what begins there.
+func around(source string, line, column int) (before, behind string) {
 	lines := strings.Split(source, "\n")
 	letters := []rune(lines[min(line, len(lines))-1])
 	column = min(column-1, len(letters))
-	word, _, _ = strings.Cut(string(letters[column:]), " ")
-	return string(letters[:column]), word
-}
-
-// wordy are operators as people say them.
-var wordy = map[string]string{"and": "&&", "or": "||", "not": "!", "is": "=="}
-
-// explainSyntax says what an author can do about a syntax error at a word.
-func explainSyntax(message, word string) string {
-	switch {
-	case word == "":
-		return "the expression ends too early: something is missing here"
-	case wordy[strings.ToLower(word)] != "":
-		return "write " + wordy[strings.ToLower(word)] + " for `" + word + "`"
-	case strings.HasPrefix(word, "="):
-		return "write == to compare"
-	case strings.ContainsAny(word, "\u201c\u201d\u2018\u2019\u201e\u00ab\u00bb"):
-		return "`" + shown(word) + "` is not understood: a text stands in straight quotes, \"like this\""
-	case word == "&" || word == "|":
-		return "write " + word + word + " for `" + word + "`"
-	case strings.HasPrefix(message, "token recognition error at: '\"") || strings.HasPrefix(message, "token recognition error at: ''"):
-		return "the quotes of this text are not closed"
-	}
-	return "`" + shown(word) + "` is not understood here: something is missing before it, or it is too much"
-}
-
-// undeclared is the name that CEL does not know; empty where the mistake is another one.
-func undeclared(message string) string {
-	name, ok := strings.CutPrefix(message, "undeclared reference to '")
-	if !ok {
-		return ""
-	}
-	name, _, _ = strings.Cut(name, "'")
-	return name
-}
-
-// explainCEL says what an author can do about one of CEL's mistakes; call says that it is about a call.
-func explainCEL(message string, call bool) string {
-	if name, ok := strings.CutPrefix(message, "undefined field '"); ok {
-		name, _, _ = strings.Cut(name, "'")
-		fields := slices.Sorted(maps.Keys(eventFields))
-		if near := spelling.Nearest(name, fields); near != "" {
-			return message + suggest(near)
-		}
-		return message + ": an event has " + strings.Join(fields, ", ") + "; what it tells is below event.data"
-	}
-	if name := undeclared(message); name != "" {
-		switch {
-		case name == "matches":
-			return "regular expressions are not available: use ==, in, startsWith, endsWith or contains"
-		case call:
-			return fmt.Sprintf("there is no function `%s`%s", shown(name), suggestOf(name, functionNames()))
-		}
-		near := spelling.Nearest(name, []string{"event", "user"})
-		if near == "" {
-			return fmt.Sprintf("`%s` is not known: put a text in quotes; a field is one of `event` or `user`, for example user.plan", shown(name))
-		}
-		return fmt.Sprintf("`%s` is not known%s", shown(name), suggest(near))
-	}
-	if call, ok := strings.CutPrefix(message, "found no matching overload for '"); ok {
-		name, operands, _ := strings.Cut(call, "' applied to '")
-		return misfit(strings.Trim(name, "_@"), strings.TrimSuffix(operands, "'"))
-	}
-	switch {
-	case strings.HasPrefix(message, "expression recursion limit exceeded"), message == "max recursion depth exceeded":
-		return fmt.Sprintf("the expression nests deeper than %d levels: write a simpler one, for example with `in [...]`", maxExpressionDepth)
-	case message == "invalid argument to has() macro":
-		return "has() asks for a field: write for example has(user.plan)"
-	case message == "invalid int literal", message == "invalid uint literal", message == "invalid double literal":
-		return "this number is too large"
-	}
-	return message
-}
-
-// misfit tells that a function's operands are not of the types that it takes.
-func misfit(function, operands string) string {
-	operands = strings.Replace(strings.NewReplacer("(", " ", ")", "").Replace(strings.ReplaceAll(operands, "list(", "list[")), ".", "", 1)
-	var of []string
-	dated := false
-	for o := range strings.SplitSeq(operands, ",") {
-		o = strings.TrimSpace(o)
-		dated = dated || o == "timestamp"
-		of = append(of, celType(o))
-	}
-	told := fmt.Sprintf("`%s` does not go with %s", function, strings.Join(of, " and "))
-	switch {
-	case dated:
-		return told + ": compare an instant with timestamp(\"2026-01-01T00:00:00Z\"), or event.date with \"2026-01-01\""
-	case len(of) == 2:
-		return told + ": write a text in quotes, and a number without"
-	}
-	return told
-}
-
-// celType is a type in an author's words.
-func celType(name string) string {
-	switch words := celTypes[name]; {
-	case words != "":
-		return words
-	case strings.HasPrefix(name, "list"):
-		return "a list"
-	case strings.HasPrefix(name, "map"):
-		return "a mapping"
-	}
-	return shown(name)
-}
-
-var celTypes = map[string]string{
-	"string": "a text", "int": "a whole number", "uint": "a whole number", "double": "a number", "bool": "true or false", "null_type": "null",
-	"bytes": "bytes", "timestamp": "an instant", "duration": "a length of time", "dyn": "any value",
+	return string(letters[:column]), string(letters[column:])
 }
 
 // functionNames are the functions that are called by a name.
 func functionNames() []string {
-	names := []string{"has", "all", "exists", "exists_one", "filter", "map"}
+	names := append([]string{"has"}, macros...)
 	for name := range celEnvironment().Functions() {
 		if name[0] >= 'a' && name[0] <= 'z' && name != "in" {
 			names = append(names, name)
@@ -514,14 +416,6 @@ func functionNames() []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// suggestOf suggests the near one of some words, or lists them.
-func suggestOf(word string, words []string) string {
-	if near := spelling.Nearest(word, words); near != "" || len(words) == 0 {
-		return suggest(near)
-	}
-	return ": known are " + someOf(words)
 }
 
 // The two objects that an expression sees. They are CEL structs of our own, so that a misspelt event field is a mistake

@@ -79,17 +79,30 @@ func (k *streak) readOn(r *reader, n ast.Node) {
 	k.on = [7]bool{}
 	var names []string
 	words(&names)(r, n)
-	for _, name := range names {
+	for item, name := range names {
+		at := n
+		if list, ok := n.(*ast.SequenceNode); ok && len(list.Values) == len(names) {
+			at = list.Values[item]
+		}
 		i := slices.Index(weekdays[:], name)
 		if i < 0 {
-			r.wrong(n, "`%s` is no weekday: write some of %s", name, strings.Join(weekdays[:], ", "))
+			r.wrong(at, "`%s` is no weekday%s", shown(name), suggestOf(shortDay(name), weekdays[:]))
 			continue
 		}
 		if k.on[i] {
-			r.doubt(n, "`%s` stands in `on` twice: take it out, or write the weekday that is meant", name)
+			r.doubt(at, "`%s` stands in `on` twice: take it out, or write the weekday that is meant", name)
 		}
 		k.on[i] = true
 	}
+}
+
+// shortDay is a word as weekdays are written here: "monday" is mon.
+func shortDay(word string) string {
+	const letters = 3
+	if strings.HasSuffix(strings.ToLower(word), "day") {
+		return word[:min(letters, len(word))]
+	}
+	return word
 }
 
 func (k *streak) filters() []*filter { return []*filter{&k.filter} }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 )
 
 const (
@@ -394,7 +395,7 @@ func (r *reader) instant(n ast.Node, z *zone, outside int64) int64 {
 	if at, ok := parseInstant(s, z); ok {
 		return at
 	}
-	r.wrong(n, "%s", notAnInstant(describe(n)))
+	r.wrong(n, "%s", notAnInstant(s, describe(n)))
 	return outside
 }
 
@@ -415,13 +416,27 @@ func expression[E any](to *E, compile func(string) (E, []exprError)) func(*reade
 		e, mistakes := compile(source)
 		for _, m := range mistakes {
 			line, column := r.inside(n, m.Line, m.Column)
-			r.add(line, column, "%s", m.Message)
+			r.add(line, column, "%s", withoutComment(m.Message, r.behind(n)))
 		}
 		if p, ok := any(e).(*predicate); ok && p != nil {
 			r.conditions = append(r.conditions, conditionAt{p, n})
 		}
 		*to = e
 	}
+}
+
+// behind is what stands in the file behind a text of one line that is in no quotes; empty for any other.
+func (r *reader) behind(n ast.Node) string {
+	t := n.GetToken()
+	if t.Type != token.StringType {
+		return ""
+	}
+	line, column := t.Position.Line, t.Position.Column
+	if line > len(r.letters) || column-1 > len(r.letters[line-1]) {
+		return ""
+	}
+	rest, _ := strings.CutPrefix(string(r.letters[line-1][column-1:]), t.Value)
+	return rest
 }
 
 // listed joins words for a sentence: "`a`, `b` or `c`".
