@@ -178,6 +178,7 @@ type valueExpression struct {
 	native  nativeValue // nil where it is more than a field
 	path    []string    // the field; nil where it is more
 	user    bool
+	gives   string // its type as CEL knows it, "dyn" where that depends on the event
 }
 
 // compileValueExpression compiles a value.
@@ -186,7 +187,7 @@ func compileValueExpression(source string) (*valueExpression, []exprError) {
 	if mistakes != nil {
 		return nil, mistakes
 	}
-	v := &valueExpression{source: source, program: program, user: looksAt(checked, "user")}
+	v := &valueExpression{source: source, program: program, user: looksAt(checked, "user"), gives: checked.OutputType().String()}
 	if s := shapeOf(checked.NativeRep(), checked.NativeRep().Expr()); s != nil && s.operator == opField {
 		v.native, v.path = compileValue(s), s.path
 	}

@@ -195,6 +195,7 @@ func celType(name string) string {
 var celTypes = map[string]string{
 	"string": "a text", "int": "a whole number", "uint": "a whole number", "double": "a number", "bool": "true or false", "null_type": "null",
 	"bytes": "bytes", "timestamp": "an instant", "duration": "a length of time", "dyn": "any value",
+	"google.protobuf.Timestamp": "an instant", "google.protobuf.Duration": "a length of time",
 }
 
 // suggestOf suggests the near one of some words, or lists them.

@@ -180,7 +180,7 @@ func (d Definition) compile(file string) (*Campaign, error) {
 	if d.Language < 1 {
 		return nil, &definitionMistake{"order", "a campaign's definition must say its `language`, a whole number from 1"}
 	}
-	c, mistakes := Parse(file, []byte(d.Source))
+	c, mistakes := parseStored(file, []byte(d.Source))
 	if len(mistakes) > 0 {
 		return nil, &definitionMistake{"source", mistakes[0].Message}
 	}

@@ -27,14 +27,7 @@ func (c *Campaign) doubt(r *reader, n ast.Node) {
 		c.doubtTiers(r, list.Values)
 	}
 	for i, l := range c.goal.leaves {
-		switch k := l.kind.(type) {
-		case *streak:
-			if k.forgive > 0 && slices.Equal(k.hits, []int{1}) {
-				r.doubt(r.leaves[i], "a streak of 1 has nothing to forgive: leave `forgive` out, or write the streak that is meant")
-			}
-		case *distinct:
-			c.doubtDistinct(r, r.leaves[i], k, l.per)
-		}
+		c.doubtGoal(r, r.leaves[i], l)
 	}
 	if valueAt(n, "parameters") == nil { // of a dish, who orders it chooses the dates and the numbers: see ordered
 		c.doubtTime(r, func(leaf int) ast.Node { return r.leaves[leaf] })
@@ -158,6 +151,10 @@ func (c *Campaign) doubtTime(r *reader, at func(leaf int) ast.Node) {
 			if c.Ends != math.MaxInt64 {
 				c.doubtStreak(r, at(i), k)
 			}
+		case *sum:
+			c.doubtNet(r, at(i), k, max(l.per, c.goal.per))
+		case *distinct:
+			c.doubtDates(r, at(i), k)
 		case *none:
 			if c.goal.allTakePart() && c.goal.per != noUnit {
 				c.doubtPeriods(r, at(i), c.goal.per)

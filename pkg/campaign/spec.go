@@ -77,7 +77,24 @@ func parsed(r *reader, n ast.Node, src []byte) (*Campaign, Mistakes) {
 	c := newCampaign()
 	if n != nil {
 		c.read(r, n)
+		c.refuse(r)
 	}
+	return c.complete(r, n, src)
+}
+
+// parseStored reads one that is in the log. What authors may not write any more stays what it is there: whoever has it in force must be able to
+// go on.
+func parseStored(file string, src []byte) (*Campaign, Mistakes) {
+	r, c := &reader{file: file}, newCampaign()
+	n := r.document(src)
+	if n != nil {
+		c.read(r, n)
+	}
+	return c.complete(r, n, src)
+}
+
+// complete makes a campaign of what was read, or returns the mistakes.
+func (c *Campaign) complete(r *reader, n ast.Node, src []byte) (*Campaign, Mistakes) {
 	if len(r.mistakes) > 0 {
 		r.mistakes.sort()
 		return nil, r.mistakes
