@@ -40,6 +40,7 @@ type predicate struct {
 	program cel.Program
 	native  nativeCondition // nil where the condition's form is not one that is compiled
 	shape   *shape          // what is known of its form; nil where nothing is
+	faults  []exprError     // what in it can't be evaluated for any event
 	event   bool            // it looks at the event
 	user    bool            // it looks at the user
 }
@@ -141,6 +142,67 @@ func refusedForms(checked *cel.Ast) []exprError {
 	return wrong
 }
 
+// faultsOf are the parts of an expression that are right by their types, and whose evaluation is always an error.
+func faultsOf(checked *cel.Ast) (faults []exprError) {
+	info := checked.NativeRep().SourceInfo()
+	for _, n := range ast.MatchDescendants(ast.NavigateAST(checked.NativeRep()), ast.AllMatcher()) {
+		if n.Kind() != ast.CallKind {
+			continue
+		}
+		if message := faultOf(n.AsCall()); message != "" {
+			at := info.GetStartLocation(n.ID())
+			faults = append(faults, exprError{max(1, at.Line()), max(1, at.Column()+1), message})
+		}
+	}
+	return faults
+}
+
+func faultOf(call ast.CallExpr) string {
+	args, function := call.Args(), call.FunctionName()
+	if to := conversions[function]; to != nil && len(args) == 1 && args[0].Kind() == ast.LiteralKind {
+		if literal := args[0].AsLiteral(); types.IsError(literal.ConvertToType(to)) {
+			return notConverted(function, fmt.Sprint(literal.Value()))
+		}
+		return ""
+	}
+	sign := arithmetic[function]
+	if sign == "" || len(args) != 2 {
+		return ""
+	}
+	whole := func(e ast.Expr) (ref.Val, bool) {
+		if e.Kind() != ast.LiteralKind {
+			return nil, false
+		}
+		literal := e.AsLiteral()
+		return literal, literal.Type() == types.IntType || literal.Type() == types.UintType
+	}
+	if by, ok := whole(args[1]); ok && (sign == "/" || sign == "%") && by.Equal(types.IntZero) == types.True {
+		return "nothing can be divided by 0"
+	}
+	for i, arg := range args {
+		if number, ok := whole(args[1-i]); ok && isTold(pathOf(arg)) {
+			return notWhole(sign, strings.Join(pathOf(arg), "."), fmt.Sprint(number.Value()))
+		}
+	}
+	return ""
+}
+
+// isTold says whether a field is of what an event or a profile tells, in which every number is a double.
+func isTold(path []string) bool {
+	const data = 3 // event.data.x
+	return len(path) >= data && path[0] == "event" || len(path) >= data-1 && path[0] == "user" && path[1] != "id" && path[1] != "timezone"
+}
+
+var conversions = map[string]ref.Type{
+	overloads.TypeConvertTimestamp: types.TimestampType, overloads.TypeConvertDuration: types.DurationType,
+	overloads.TypeConvertInt: types.IntType, overloads.TypeConvertUint: types.UintType,
+	overloads.TypeConvertDouble: types.DoubleType, overloads.TypeConvertBool: types.BoolType,
+}
+
+var arithmetic = map[string]string{
+	celoperators.Add: "+", celoperators.Subtract: "-", celoperators.Multiply: "*", celoperators.Divide: "/", celoperators.Modulo: "%",
+}
+
 // lookUps are the functions that take a mapping of the expression's own.
 var lookUps = []string{celoperators.Index, celoperators.In, celoperators.Equals, celoperators.NotEquals}
 
@@ -154,7 +216,7 @@ func compilePredicate(source string) (*predicate, []exprError) {
 		return nil, []exprError{{1, 1, fmt.Sprintf("a condition must be true or false, this is %s: compare it with something", celType(out.String()))}}
 	}
 	s := shapeOf(checked.NativeRep(), checked.NativeRep().Expr())
-	p := &predicate{source: source, program: program, native: compileNative(s), shape: s}
+	p := &predicate{source: source, program: program, native: compileNative(s), shape: s, faults: faultsOf(checked)}
 	p.event, p.user = looksAt(checked, "event"), looksAt(checked, "user")
 	return p, nil
 }
@@ -178,7 +240,8 @@ type valueExpression struct {
 	native  nativeValue // nil where it is more than a field
 	path    []string    // the field; nil where it is more
 	user    bool
-	gives   string // its type as CEL knows it, "dyn" where that depends on the event
+	faults  []exprError // what in it can't be evaluated for any event
+	gives   string      // its type as CEL knows it, "dyn" where that depends on the event
 }
 
 // compileValueExpression compiles a value.
@@ -187,7 +250,7 @@ func compileValueExpression(source string) (*valueExpression, []exprError) {
 	if mistakes != nil {
 		return nil, mistakes
 	}
-	v := &valueExpression{source: source, program: program, user: looksAt(checked, "user"), gives: checked.OutputType().String()}
+	v := &valueExpression{source: source, program: program, user: looksAt(checked, "user"), gives: checked.OutputType().String(), faults: faultsOf(checked)}
 	if s := shapeOf(checked.NativeRep(), checked.NativeRep().Expr()); s != nil && s.operator == opField {
 		v.native, v.path = compileValue(s), s.path
 	}

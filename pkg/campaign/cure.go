@@ -179,6 +179,25 @@ func misfit(function, operands string) string {
 // macros are CEL's functions that look at the elements of a list.
 var macros = []string{"all", "exists", "exists_one", "filter", "map"}
 
+// notConverted tells of a literal that a function can't read, and so no event is taken.
+func notConverted(function, literal string) string {
+	switch function {
+	case "timestamp":
+		return fmt.Sprintf("`%s` is no instant: write timestamp(\"2026-01-01T00:00:00Z\"), or compare event.date with \"2026-01-01\"", shown(literal))
+	case "duration":
+		return fmt.Sprintf("`%s` is no length of time: write for example duration(\"24h\"), of hours, minutes (m) and seconds (s)", shown(literal))
+	}
+	return fmt.Sprintf("%s() can't read `%s`, whatever the event", function, shown(literal))
+}
+
+// notWhole tells of a whole number that is to be reckoned with a number which CEL takes for one with decimals.
+func notWhole(sign, field, number string) string {
+	if sign == "%" {
+		return fmt.Sprintf("for CEL `%s` is a number with decimals, which has no %%: write int(%s) %% %s", shown(field), shown(field), number)
+	}
+	return fmt.Sprintf("for CEL `%s` is a number with decimals, which does not go with `%s` and a whole number: write %s.0", shown(field), sign, number)
+}
+
 // celType is a type in an author's words.
 func celType(name string) string {
 	switch words := celTypes[name]; {

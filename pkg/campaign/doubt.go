@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -15,7 +16,7 @@ import (
 // doubt looks at a campaign in which there is no mistake; n is its file.
 func (c *Campaign) doubt(r *reader, n ast.Node) {
 	for _, cond := range r.conditions {
-		r.doubtCondition(cond, c.typesFor(cond.predicate))
+		r.doubtCondition(cond, c.domainsFor(cond.predicate, valueAt(n, "parameters") != nil))
 	}
 	if at := valueAt(n, "lateness"); at != nil && c.Late == 0 {
 		r.doubt(at, "with a lateness of 0h an event counts only if it arrives in the moment in which it happens: leave the line out for %s", formatDuration(defaultLateness))
@@ -53,19 +54,41 @@ func valueAt(n ast.Node, path ...string) ast.Node {
 	return n
 }
 
-// typesFor are the types of event that a condition sees.
-func (c *Campaign) typesFor(p *predicate) []string {
+// domainsFor is what fields can be for a condition of the campaign. Of a dish, who orders it chooses the dates.
+func (c *Campaign) domainsFor(p *predicate, dish bool) (d domains) {
+	if !dish {
+		d.first, d.last = c.earliestDay(c.Starts).String(), lastDate
+		if c.Ends != math.MaxInt64 {
+			d.last = civilAt(c.Ends-1, int((furthestEast-c.dayStarts)/time.Second)).day.String()
+		}
+	}
 	var all []string
 	for _, l := range c.goal.leaves {
 		for _, f := range l.filters {
-			if f.where == p {
-				return f.types
+			if f.where != p {
+				all = append(all, f.types...)
+				continue
 			}
-			all = append(all, f.types...)
+			d.types = f.types
+			if k, ok := l.kind.(*streak); ok && slices.Contains(k.on[:], false) {
+				for i, counts := range k.on {
+					if counts {
+						d.weekdays = append(d.weekdays, weekdays[i])
+					}
+				}
+			}
+			return d
 		}
 	}
-	return all
+	d.types = all
+	return d
 }
+
+// furthestEast is how far ahead of UTC the first place is in which a date begins.
+const furthestEast = 14 * time.Hour
+
+// lastDate is behind all dates.
+const lastDate = "9999-12-31"
 
 // doubtLimit compares the limit with what a goal that is reached once can give.
 func (c *Campaign) doubtLimit(r *reader, n ast.Node) {

@@ -28,25 +28,38 @@ const maxTrials = 20_000
 
 const hoursOfDay = 24
 
-// doubtCondition looks for what can never hold, or always does; types are the event's, nil where they are not known.
-func (r *reader) doubtCondition(c conditionAt, types []string) {
+// doubtCondition looks for what can never hold, or always does, where fields are what d says.
+func (r *reader) doubtCondition(c conditionAt, d domains) {
 	if c.shape != nil && c.shape.operator == opLiteral && c.shape.literal == (operand{kind: boolOperand, b: true}) {
 		return // everybody is meant
 	}
 	before := len(r.warnings)
-	r.doubtWords(c.shape, c.at, types)
+	r.doubtFaults(c.faults, c.at)
+	r.doubtWords(c.shape, c.at, d.types)
+	d.strict = true
 	switch {
 	case len(r.warnings) > before: // what the whole becomes is no news
 	case c.constant():
 		holds, err := c.eval(&scope{event: &Event{}})
 		r.doubt(c.at, "this is always %t, whatever the event: look at a field of `event` or `user`", holds && err == nil)
-	case r.outcomes(c.shape, domains{types, true})&canBe(yes) == 0:
-		if c.shape.hasTruth() {
+	case r.outcomes(c.shape, d)&canBe(yes) == 0:
+		switch anywhere := (domains{types: d.types, strict: true}); {
+		case c.shape.hasTruth():
 			r.doubt(c.at, "this is always false, whatever the event: take `true` and `false` out of it")
+			return
+		case r.outcomes(c.shape, anywhere)&canBe(yes) == 0: // at no time
+		case d.weekdays != nil && r.outcomes(c.shape, domains{types: d.types, strict: true, weekdays: d.weekdays})&canBe(yes) == 0:
+			r.doubt(c.at, "this can never hold on a weekday of `on`, and no other one counts: write the same weekdays in both, or take one of them out")
+			return
+		case d.last == lastDate:
+			r.doubt(c.at, "this can never hold after `starts`: the first date in the campaign is %s", d.first)
+			return
+		default:
+			r.doubt(c.at, "this can never hold from `starts` to `ends`: dates in the campaign are from %s to %s", d.first, d.last)
 			return
 		}
 		r.doubt(c.at, "this can never hold, its parts contradict each other: where one of them is enough, write || between them, or `in [...]`")
-	case r.outcomes(c.shape, domains{nil, false})&canBe(no) == 0:
+	case r.outcomes(c.shape, domains{})&canBe(no) == 0:
 		if c.shape.hasTruth() {
 			r.doubt(c.at, "this is always true, whatever the event: take `true` and `false` out of it")
 			return
@@ -93,6 +106,10 @@ func (r *reader) doubtWords(s *shape, n ast.Node, types []string) {
 		}
 		return
 	}
+	if s.operator >= opEqual && s.operator < opIn && s.args[0].operator == opField && s.args[1].operator == opField && slices.Equal(s.args[0].path, s.args[1].path) {
+		r.doubtInside(n, s.args[1], "a field is compared with itself: write what it is to be compared with")
+		return
+	}
 	field, literals, ok := s.compares()
 	if !ok {
 		return
@@ -107,6 +124,14 @@ func (r *reader) doubtWords(s *shape, n ast.Node, types []string) {
 	}
 	if name == "event.hour" && ordered && r.outcomes(s, domains{strict: true}) == canBe(no) {
 		r.doubtInside(n, literals[0], noHour)
+	}
+}
+
+// doubtFaults notes what of an expression can't be evaluated for any event.
+func (r *reader) doubtFaults(faults []exprError, n ast.Node) {
+	for _, f := range faults {
+		line, column := r.inside(n, f.Line, f.Column)
+		r.warnings = append(r.warnings, Mistake{r.file, line, column, printable(f.Message, maxMessage)})
 	}
 }
 
@@ -160,8 +185,11 @@ const anyOutcome outcomes = 1<<no | 1<<yes | 1<<failed
 
 // domains say what fields can be.
 type domains struct {
-	types  []string // of the event; empty where they are not known
-	strict bool     // a weekday is one of seven. Or else it is any text: `event.hour >= 0` says too much, and that is no mistake
+	types    []string // of the event; empty where they are not known
+	strict   bool     // a weekday is one of seven. Or else it is any text: `event.hour >= 0` says too much, and that is no mistake
+	weekdays []string // those that count; nil where all do
+	first    string   // the earliest date in the campaign, in any place; empty where it is not known, as is the last
+	last     string
 }
 
 // outcomes tries a condition.
@@ -211,7 +239,7 @@ func (s *shape) collect(literals map[string][]operand) {
 			arg.collect(literals)
 		}
 	}
-	if s.operator == opField {
+	if s.operator == opField || s.operator == opHas {
 		literals[s.name()] = append(literals[s.name()], operand{kind: boolOperand})
 	}
 	if field, compared, ok := s.compares(); ok {
@@ -229,6 +257,9 @@ func (d domains) of(name string, compared []operand) []operand {
 	field := strings.ReplaceAll(name, "\x00", ".")
 	switch {
 	case field == "event.weekday" && d.strict:
+		if d.weekdays != nil {
+			return texts(d.weekdays)
+		}
 		return texts(weekdays[:])
 	case field == "event.type" && len(d.types) > 0:
 		return texts(d.types)
@@ -249,9 +280,14 @@ func (d domains) of(name string, compared []operand) []operand {
 		}
 	}
 	switch field {
+	case "event.date":
+		if d.strict && d.first != "" {
+			words = slices.DeleteFunc(append(words, d.first, d.last), func(date string) bool { return date < d.first || date > d.last })
+		}
+		return texts(words)
 	case "event.hour":
 		return neighbours(numbers)
-	case "event.id", "event.source", "event.type", "event.date", "event.weekday", "user.id":
+	case "event.id", "event.source", "event.type", "event.weekday", "user.id":
 		return texts(words)
 	case "user.timezone":
 		return append(texts(words), operand{kind: failureOperand})
@@ -305,6 +341,11 @@ func (s *shape) outcomes(fields map[string]operand) outcomes {
 			return canBe(truthOf(v.b))
 		}
 		return canBe(failed)
+	case opHas:
+		if s.valueIn(fields).kind == failureOperand {
+			return canBe(no) | canBe(failed) // what it is looked for in can be absent, too
+		}
+		return canBe(yes)
 	default:
 	}
 	field, literals, ok := s.compares()

@@ -74,6 +74,14 @@ func TestL4WhatCouldBeMeantIsNotDoubted(t *testing.T) {
 	where(`event.data.tags.exists(t, t == "a") && !event.data.tags.exists(t, t == "b")`)
 	where(`user.timezone in ["Europe/Berlin", "UTC"] && user.plan != "gold" && user.plan != "silver"`)
 	where(`event.time >= timestamp("2026-03-01T00:00:00Z")`)
+	where(`!has(event.data.x) || event.data.x == 1`)
+	where(`!has(event.data.x) && event.data.y == 1`)
+	where(`has(event.data.x) && has(event.data.y)`)
+	where(`event.data.x.size() + 1 > 2 && int(event.data.y) / 2 == 1 && event.hour % 12 == 3 && event.data.z * 2.0 > 4.0`)
+	where(`event.time >= timestamp("2026-01-01T00:00:00Z") + duration("36h") && int("12") == event.hour`)
+	where(`event.date == "2025-12-31"`) // it is that still where the user is when the campaign starts in UTC
+	f("ends: 2026-03-01\ngoal: {event: hit, where: 'event.date == \"2026-03-01\"'}\n")
+	f("goal: {streak: 5, of: hit, on: [mon, tue], where: 'event.weekday == \"mon\" || event.data.x == 1'}\n")
 	where(`!(event.data.x == 1) && event.data.y in ["a", 1, true, null]`)
 }
 
@@ -115,9 +123,9 @@ func TestL4WhatIsTriedCoversEveryEvent(t *testing.T) {
 	operator := rapid.SampledFrom([]string{"==", "!=", "<", "<=", ">", ">="})
 	var condition func(t *rapid.T, depth int) string
 	condition = func(t *rapid.T, depth int) string {
-		most := 5
+		most := 6
 		if depth == 0 {
-			most = 2
+			most = 3
 		}
 		switch rapid.IntRange(0, most).Draw(t, "form") {
 		case 0:
@@ -127,8 +135,10 @@ func TestL4WhatIsTriedCoversEveryEvent(t *testing.T) {
 		case 2:
 			return field.Draw(t, "field") + " " + operator.Draw(t, "operator") + " " + literal.Draw(t, "literal")
 		case 3:
-			return "!(" + condition(t, depth-1) + ")"
+			return "has(" + field.Draw(t, "field") + ")"
 		case 4:
+			return "!(" + condition(t, depth-1) + ")"
+		case 5:
 			return "(" + condition(t, depth-1) + ") && (" + condition(t, depth-1) + ")"
 		}
 		return "(" + condition(t, depth-1) + ") || (" + condition(t, depth-1) + ")"
@@ -156,4 +166,40 @@ func TestL4WhatIsTriedCoversEveryEvent(t *testing.T) {
 			rt.Errorf("%s of %v is %d, %v, and only %03b was found", p.source, members, got, err, tried)
 		}
 	})
+}
+
+// What is said to be always an error is one, and only that.
+func TestWhatCanNeverBeEvaluated(t *testing.T) {
+	s := conditionScope(t, `{"x":4,"t":"a","l":[1]}`, `{"age":40}`)
+	f := func(source string, want bool) {
+		t.Helper()
+		p, mistakes := compilePredicate(source)
+		if mistakes != nil {
+			t.Errorf("%s: %v", source, mistakes)
+			return
+		}
+		if _, err := p.interpret(s); (err != nil) != want || (len(p.faults) > 0) != want {
+			t.Errorf("%s: %v, and told is %v", source, err, p.faults)
+		}
+	}
+	for _, sign := range []string{"+", "-", "*", "/", "%"} {
+		f(`event.data.x `+sign+` 2 != 77`, true)
+		f(`2 `+sign+` user.age != 77`, true)
+		f(`event.hour `+sign+` 2 != 77`, false)
+		f(`size(event.data.l) `+sign+` 2 != 77`, false)
+		f(`int(event.data.x) `+sign+` 2 != 77`, false)
+	}
+	f(`event.data.x * 2.0 == 8.0`, false)
+	f(`event.hour / 0 == 1`, true)
+	f(`event.hour % 0 == 1`, true)
+	f(`timestamp("2026-01-01") < event.time`, true)
+	f(`timestamp("2026-01-01T00:00:00Z") < event.time`, false)
+	f(`timestamp(1) < event.time`, false)
+	f(`duration("1 day") > duration("1h")`, true)
+	f(`duration("24h") > duration("1h")`, false)
+	f(`int("a") == event.hour`, true)
+	f(`int("1") == event.hour`, false)
+	f(`double("1,5") == event.data.x`, true)
+	f(`bool("yes")`, true)
+	f(`uint(-1) == 1u`, true)
 }

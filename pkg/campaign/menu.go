@@ -468,7 +468,7 @@ func (l *loading) parseOrder(file string, src []byte) {
 		return
 	}
 	for _, c := range r.conditions {
-		r.doubtCondition(c, nil)
+		r.doubtCondition(c, domains{})
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.budgets)) {
 		if b := o.budgets[name]; !b.used {

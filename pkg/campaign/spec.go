@@ -438,6 +438,9 @@ func expression[E any](to *E, compile func(string) (E, []exprError)) func(*reade
 		if p, ok := any(e).(*predicate); ok && p != nil {
 			r.conditions = append(r.conditions, conditionAt{p, n})
 		}
+		if v, ok := any(e).(*valueExpression); ok && v != nil {
+			r.doubtFaults(v.faults, n)
+		}
 		*to = e
 	}
 }
