@@ -211,9 +211,10 @@ func (c *Campaign) doubtStreak(r *reader, n ast.Node, k *streak) {
 		counted(longest, k.unit), there, which, c.zone.name)
 }
 
-// doubtPeriods wants whole periods where nothing must happen: of a cut one, a few days without an event are rewarded like all of it.
+// doubtPeriods wants whole periods where nothing must happen: of a cut one, a few days without an event are rewarded like all of it. The first and
+// the last one are those of the calendar in which the campaign starts and ends (G8); the hours of the night before, where days begin late, cut nothing.
 func (c *Campaign) doubtPeriods(r *reader, n ast.Node, u unit) {
-	first := u.of(c.dayAt(c.Starts))
+	first := c.firstPeriod()
 	if c.begins(u.first(first)) < c.Starts {
 		r.doubt(n, "the first %s, %s, begins before `starts`, and the rest of it is rewarded like a whole one: let the campaign start when one begins, for example on %s",
 			unitNames[u], u.key(first), u.first(first+1))
@@ -221,7 +222,7 @@ func (c *Campaign) doubtPeriods(r *reader, n ast.Node, u unit) {
 	if c.Ends == math.MaxInt64 {
 		return
 	}
-	if last := u.of(c.dayAt(c.Ends - 1)); last > first && c.begins(u.first(last+1)) > c.Ends {
+	if last := c.lastPeriod(); last > first && c.zone.startOf(u.first(last+1)) > c.Ends {
 		r.doubt(n, "`ends` cuts the last %s, %s, short, and what there is of it is rewarded like a whole one: let the campaign end with it, on %s",
 			unitNames[u], u.key(last), u.first(last+1))
 	}

@@ -43,6 +43,8 @@ func TestL4WhatCouldBeMeantIsNotDoubted(t *testing.T) {
 	f("goal: {distinct: 200, of: hit, value: event.date}\n")
 	f("starts: 2026-04-01\nends: 2026-07-01\ntimezone: Asia/Kolkata\ngoal: {none: claim, per: quarter}\n")
 	f("starts: 2026-01-01T04:00:00Z\nday_starts: 04:00\ngoal: {none: claim, per: month}\n")
+	f("starts: 2026-01-01\nday_starts: 04:00\ngoal: {none: claim, per: quarter}\n")
+	f("starts: 2026-01-01\nends: 2026-04-01\nday_starts: 04:00\ntimezone: America/New_York\ngoal: {none: claim, per: month}\n")
 	f("starts: 2026-01-15\nends: 2026-02-15\ngoal: {none: claim}\n")
 	f("ends: 2027-01-01\ngoal: {sum: 5, of: hit, value: event.data.x, net: true}\n")
 	f("goal: {sum: 5, of: hit, value: event.data.x, net: true, per: month}\n")
