@@ -5,8 +5,11 @@ import (
 	"math"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Standing is where a user stands in one campaign, in sentences.
@@ -63,6 +66,9 @@ func (e *Engine) explain(l *Ledger, c *Campaign, clock int64) []string {
 	case c.PerUser > 0 && p.paid >= uint64(c.PerUser):
 		return append(says, fmt.Sprintf("That is all that one user can have: `limits.per_user` is %d.", c.PerUser))
 	}
+	if c.goal.watches && !e.eligibleNow(l, c, clock) {
+		says = append(says, "The user is not eligible at the moment: what must not happen is rewarded where the user is at the end.")
+	}
 	u := l.user(c, clock)
 	for i := range p.buckets {
 		says = append(says, c.standing(&p.buckets[i], u))
@@ -71,6 +77,16 @@ func (e *Engine) explain(l *Ledger, c *Campaign, clock int64) []string {
 		says = append(says, "Nothing has counted so far: "+c.goal.root.stand(&bucket{period: c.goal.per.of(c.zone.at(msToNs(clock)).day)}, u)+".")
 	}
 	return says
+}
+
+// eligibleNow says whether a user is eligible by what is known now. A ledger does not know whose it is: who asks for the name is not judged.
+func (e *Engine) eligibleNow(l *Ledger, c *Campaign, clock int64) bool {
+	if c.eligible == nil || strings.Contains(c.eligible.source, "user.id") {
+		return true
+	}
+	at := msToNs(clock)
+	may, err := c.eligible.eval(e.scope(l, c, &Event{Time: at}, c.zone.at(at)))
+	return may && err == nil
 }
 
 // standing tells how far a bucket is, and until when it can go on.
@@ -86,7 +102,11 @@ func (c *Campaign) standing(b *bucket, u user) string {
 		", and what happened by then counts if it arrives until "+timeOf(msToNs(c.closes(c.goal.per, b.period))))
 }
 
-func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] + "." }
+// sentence begins with a capital. What a text begins with is never an author's word, which is written as it is.
+func sentence(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[size:] + "."
+}
 
 func timeOf(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02 15:04 UTC") }
 
@@ -97,10 +117,10 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// next is the number to reach behind a total: of tiers the first that is not reached, of one number its next multiple.
-func next[N int | int64](total N, numbers []N) N {
-	if len(numbers) == 1 {
-		return (total/numbers[0] + 1) * numbers[0]
+// next is the number to reach behind a total: of tiers the first that is not reached; of one number its next multiple where each pays.
+func next[N int | int64](total N, numbers []N, always bool) N {
+	if len(numbers) == 1 && always {
+		return (max(total, 0)/numbers[0] + 1) * numbers[0]
 	}
 	for _, n := range numbers {
 		if total < n {
@@ -117,16 +137,21 @@ func decimal(millionths int64) string {
 func (f *filter) wanted() string { return strings.Join(f.types, " or ") }
 
 func (l *leaf) stand(b *bucket, u user) string {
-	for i := range slices.Backward(b.cells) { // the newest period
-		if c := &b.cells[i]; c.leaf == l.index {
-			text := l.kind.stand(c, l.judged(b, c, u))
-			if l.per != noUnit {
-				text = l.per.key(c.period) + ": " + text
-			}
-			return text
+	if l.per == noUnit {
+		i := slices.IndexFunc(b.cells, func(c cell) bool { return c.leaf == l.index })
+		if i < 0 {
+			return l.kind.stand(&cell{}, l.judged(b, &cell{}, u))
+		}
+		return l.kind.stand(&b.cells[i], l.judged(b, &b.cells[i], u))
+	}
+	now := cell{leaf: l.index, period: l.per.of(u.campaign.zone.at(msToNs(u.clock)).day)}
+	newest := &now
+	for i := range b.cells { // a period that is closed is no news
+		if c := &b.cells[i]; c.leaf == l.index && u.campaign.closes(l.per, c.period) > u.clock {
+			newest = c
 		}
 	}
-	return l.kind.stand(&cell{}, l.judged(b, &cell{}, u))
+	return l.per.key(newest.period) + ": " + l.kind.stand(newest, l.judged(b, newest, u))
 }
 
 func (c *composite) stand(b *bucket, u user) string {
@@ -144,60 +169,62 @@ func (k *event) stand(*cell, user) string {
 	return "an event of type " + k.filter.wanted() + " is missing"
 }
 
-// length tells people how long the window is.
+// length tells people how long the window is. An exact time is told in hours: a day that is civil is another one.
 func (w *window) length() string {
 	if w.days > 0 {
 		return plural(w.days, "civil day", "civil days")
 	}
-	return formatDuration(w.exact)
+	return strings.TrimSuffix(strings.TrimSuffix(w.exact.String(), "0s"), "0m")
 }
 
-func (k *count) stand(c *cell, _ user) string {
+func (k *count) stand(c *cell, u user) string {
 	if k.window.is() {
-		return fmt.Sprintf("%s counted lately, %d within %s are needed", plural(len(c.marks), "event has", "events have"), k.numbers[0], k.window.length())
+		t := &countTally{needs: k.numbers[0]}
+		return k.window.stand(c, u, &countTally{needs: k.numbers[0]}, t, func() string { return strconv.Itoa(t.has) }, func() int64 { return int64(t.has) },
+			plural(k.numbers[0], "event", "events"))
 	}
-	return fmt.Sprintf("%d of %d events", c.count, next(int(c.count), k.numbers)) //nolint:gosec // a ledger can't hold so many
+	return fmt.Sprintf("%d of %d events", c.count, next(int(c.count), k.numbers, u.campaign.Always)) //nolint:gosec // a ledger can't hold so many
 }
 
-func (k *sum) stand(c *cell, _ user) string {
+func (k *sum) stand(c *cell, u user) string {
 	if k.window.is() {
-		return fmt.Sprintf("%s in all so far, %s within %s are needed", decimal(c.sum), decimal(k.numbers[0]), k.window.length())
+		t := &sumTally{needs: k.numbers[0]}
+		return k.window.stand(c, u, &sumTally{needs: k.numbers[0]}, t, func() string { return decimal(t.has) }, func() int64 { return t.has }, decimal(k.numbers[0]))
 	}
-	return fmt.Sprintf("%s of %s", decimal(c.sum), decimal(next(c.sum, k.numbers)))
+	text := fmt.Sprintf("%s of %s", decimal(c.sum), decimal(next(c.sum, k.numbers, u.campaign.Always)))
+	if !k.net {
+		return text
+	}
+	if reached(max(c.sum, 0), k.numbers) > 0 {
+		text += ", which is enough if nothing takes it away"
+	}
+	return text + u.decided()
 }
 
-func (k *distinct) stand(c *cell, _ user) string {
+// decided tells when what a close decides is decided.
+func (u user) decided() string {
+	switch {
+	case u.closes == never:
+		return "; without an end it is never decided"
+	case u.closed, u.campaign.goal.per != noUnit: // which is told of the period
+		return ""
+	}
+	return "; it is decided on " + timeOf(msToNs(u.closes))
+}
+
+func (k *distinct) stand(c *cell, u user) string {
 	if k.window.is() {
-		return fmt.Sprintf("%s counted lately, %d different values within %s are needed", plural(len(c.marks), "event has", "events have"), k.numbers[0], k.window.length())
+		t := &distinctTally{needs: k.numbers[0], has: map[string]int{}}
+		return k.window.stand(c, u, &distinctTally{needs: k.numbers[0], has: map[string]int{}}, t, func() string { return strconv.Itoa(len(t.has)) }, func() int64 { return int64(len(t.has)) },
+			plural(k.numbers[0], "different value", "different values"))
 	}
-	return fmt.Sprintf("%d of %d different values", len(c.values), next(len(c.values), k.numbers))
+	return fmt.Sprintf("%d of %d different values", len(c.values), next(len(c.values), k.numbers, u.campaign.Always))
 }
 
-func (k *streak) stand(c *cell, u user) string {
-	runs := 0
-	want := k.hits[0]
-	if len(k.hits) == 1 {
-		runs = k.runs(c, u, want)
-	} else {
-		want = k.hits[min(k.worth(c, u), len(k.hits)-1)]
-	}
-	longest := 0
-	for longest+1 < want && k.runs(c, u, longest+1) > 0 {
-		longest++
-	}
-	text := fmt.Sprintf("the longest run has %s of the %d that are needed", plural(longest, unitNames[k.unit], unitNames[k.unit]+"s"), want)
-	if runs > 0 {
-		text = fmt.Sprintf("%s of %d %ss so far", plural(runs, "run", "runs"), want, unitNames[k.unit])
-	}
-	if len(c.days) > 0 {
-		text += ", the last hit is " + k.unit.key(period(c.days[len(c.days)-1].last))
-	}
-	return text
-}
-
-func (k *sequence) stand(c *cell, _ user) string {
+func (k *sequence) stand(c *cell, u user) string {
 	if final := k.final(c); final != never {
-		return fmt.Sprintf("all %d steps are taken; nothing may arrive that matches `without` (%s) and happened between them", len(k.steps), k.without.wanted())
+		return fmt.Sprintf("all %d steps are taken; nothing may arrive that matches `without` (%s) and happened between them; it is decided on %s",
+			len(k.steps), k.without.wanted(), timeOf(msToNs(final+u.campaign.Late.Milliseconds())))
 	}
 	taken, _ := k.walk(c, math.MaxInt64, func(mark) bool { return true })
 	done := 0
@@ -216,11 +243,11 @@ func (k *sequence) stand(c *cell, _ user) string {
 func (k *none) stand(c *cell, u user) string {
 	switch {
 	case c.count > 0:
-		return k.filter.wanted() + " has happened, and must not"
+		return "an event of type " + k.filter.wanted() + " has happened, and must not"
 	case u.closed:
 		return "no " + k.filter.wanted() + " has happened"
 	}
-	return "no " + k.filter.wanted() + " has happened so far"
+	return "no " + k.filter.wanted() + " has happened so far" + u.decided()
 }
 
 // decisionReasons say a decision to people, with its rule.

@@ -80,7 +80,8 @@ func (l *leaf) judged(b *bucket, c *cell, u user) user {
 	if l.per != noUnit {
 		per, of = l.per, c.period
 	}
-	u.closed = u.campaign.closes(per, of) <= u.clock
+	u.closes = u.campaign.closes(per, of)
+	u.closed = u.closes <= u.clock
 	return u
 }
 
@@ -107,7 +108,8 @@ type user struct {
 	profile  *profile
 	excused  []Day // dates that can't be missed (C3), sorted
 	clock    int64 // Unix ms
-	closed   bool  // the period that is asked about is closed by the clock (T4); of leaves that wait for it
+	closes   int64 // when the period that is asked about is closed (T4), Unix ms; of leaves that wait for it
+	closed   bool  // it is, by the clock
 	may      bool  // at its end the user takes part and is eligible, which a `none` asks (G8)
 }
 
