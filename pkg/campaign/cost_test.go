@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"cel.dev/cel-go/common/types"     //nolint:depguard // it counts what CEL looks at
+	"cel.dev/cel-go/common/types/ref" //nolint:depguard // the same
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -16,7 +18,7 @@ import (
 func TestNoOtherFunctionIsReachable(t *testing.T) {
 	environment := celEnvironment()
 	want := []string{
-		"!_", "-_", "@in", "@not_strictly_false", "_!=_", "_%_", "_&&_", "_*_", "_+_", "_-_", "_/_", "_<=_", "_<_", "_==_", "_>=_", "_>_",
+		"!_", "-_", "@append", "@in", "@not_strictly_false", "_!=_", "_%_", "_&&_", "_*_", "_+_", "_-_", "_/_", "_<=_", "_<_", "_==_", "_>=_", "_>_",
 		"_?_:_", "_[_]", "__not_strictly_false__", "_in_", "_||_", "bool", "bytes", "contains", "double", "duration", "dyn", "endsWith",
 		"in", "int", "size", "startsWith", "string", "timestamp", "type", "uint",
 	}
@@ -34,7 +36,7 @@ func TestNoOtherFunctionIsReachable(t *testing.T) {
 	for _, source := range []string{
 		`event.data.x.matches("^(a+)+$")`, `matches(event.id, "a")`, `event.time.getHours("Asia/Tokyo") == 3`, `event.time.getFullYear() == 2026`,
 		`"%s".format([event.id]) == ""`, `event.id.replace("a", "b") == ""`, `event.id.split("") == []`, `["a"].join() == ""`, `math.greatest(1, 2) == 2`,
-		`cel.bind(x, 1, x == 1)`, `event.data.l.transformList(i, v, v) == []`, `optional.of(1) == optional.none()`, `event.data.?x == 1`, `sets.contains([1], [1])`,
+		`@append([1], 2) == [1, 2]`, `[1].append(2) == [1, 2]`, `cel.bind(x, 1, x == 1)`, `event.data.l.transformList(i, v, v) == []`, `optional.of(1) == optional.none()`, `event.data.?x == 1`, `sets.contains([1], [1])`,
 		`google.protobuf.Struct{} == event.data`, `stampede.Event{id: "x"}.id == ""`, `{"a": 1}.map(k, k)[0] == "a"`, `[{"a": 1}].exists(m, m.all(k, true))`,
 		`event == event`, `[user] == []`, `type(event) == type(user)`, `dyn(event).id == ""`, `string(event.data.x).lowerAscii() == ""`,
 	} {
@@ -94,6 +96,72 @@ func TestEveryConditionEnds(t *testing.T) {
 		const most = 64 << 20
 		if _, err := p.evalWithin(t, s, most); err == nil || !strings.Contains(err.Error(), "limit exceeded") {
 			t.Errorf("%s ends with %v, not at a limit", source, err)
+		}
+	}
+}
+
+// looked is an element that counts how often its size is asked for.
+type looked struct {
+	types.Double
+	times *int
+}
+
+// AggregateSize is asked by the sizer.
+func (l looked) AggregateSize(types.AggregateSizer) uint32 { *l.times++; return 1 }
+
+// What an evaluation looks at to know how large its values are is work that no cost counts: it grows with a list, and not with its square.
+func TestAListIsMeasuredOnce(t *testing.T) {
+	const elements, mostEach = 5000, 8
+	for _, source := range []string{
+		`event.data.filter(a, true).size() > 0`,
+		`event.data.map(a, a).size() > 0`,
+		`event.data.map(a, true, a).size() > 0`,
+		`event.data.filter(a, true).exists(a, false)`,
+		`event.data.all(a, true) && !event.data.exists(a, false) && !event.data.exists_one(a, false)`,
+	} {
+		p, mistakes := compilePredicate(source)
+		if mistakes != nil {
+			t.Fatal(mistakes)
+		}
+		times := 0
+		list := make([]ref.Val, elements)
+		for i := range list {
+			list[i] = looked{types.Double(i), &times}
+		}
+		s := conditionScope(t, "[]", "")
+		event := newEventObject(s)
+		event.data = types.NewRefValList(types.DefaultTypeAdapter, list)
+		if _, _, err := p.program.Eval(map[string]any{"event": event, "user": newUserObject(s)}); err != nil && !strings.Contains(err.Error(), "limit exceeded") {
+			t.Errorf("%s: %v", source, err)
+		}
+		if times == 0 || times > mostEach*elements {
+			t.Errorf("%s looks %d times at %d elements", source, times, elements)
+		}
+	}
+}
+
+// What filter and map make is a list as any other.
+func TestAMadeListIsAList(t *testing.T) {
+	s := conditionScope(t, `{"l":[1,"a",[2,3],{"k":4},null],"n":[[1,2],[3]]}`, "")
+	for _, source := range []string{
+		`event.data.l.map(x, x) == event.data.l`,
+		`event.data.l.filter(x, true) + [5] == event.data.l + [5]`,
+		`event.data.l.filter(x, x == "a" || x == null) == ["a", null]`,
+		`event.data.n.map(x, x.map(y, y * 2.0)) == [[2.0, 4.0], [6.0]]`,
+		`event.data.n.map(x, x.map(y, y > 1, y)) == [[2], [3]]`,
+		`event.data.n.map(x, size(x) == 2, x)[0][1] == 2`,
+		`2 in event.data.n.map(x, size(x)) && !(3 in event.data.n.map(x, size(x)))`,
+		`[1, 2, 3].map(x, x + 1).map(x, x * 2).filter(x, x > 4) == [6, 8]`,
+		`[].map(x, x) == [] && size([1].filter(x, false)) == 0`,
+		`event.data.l.map(x, [x]).exists(x, x == [null]) && type(event.data.l.map(x, x)) == list`,
+	} {
+		p, mistakes := compilePredicate(source)
+		if mistakes != nil {
+			t.Errorf("%s: %v", source, mistakes)
+			continue
+		}
+		if holds, err := p.eval(s); err != nil || !holds {
+			t.Errorf("%s is %t, %v", source, holds, err)
 		}
 	}
 }
