@@ -150,8 +150,11 @@ func (c *Campaign) doubtDistinct(r *reader, n ast.Node, k *distinct, per unit) {
 			most, in = k.window.days, " in "+counted(k.window.days, perDay)
 		}
 	}
+	if k.filter.value.gives == "bool" {
+		most, field = 2, k.filter.value.source //nolint:mnd // true and false
+	}
 	if number := k.numbers[len(k.numbers)-1]; most > 0 && number > most {
-		r.doubt(n, "%d different values can't be reached: `%s` has %d at most%s", number, field, most, in)
+		r.doubt(n, "%d different values can't be reached: `%s` has %d at most%s", number, shown(field), most, in)
 	}
 }
 
