@@ -124,7 +124,7 @@ func (e *Engine) closePeriods(l *Ledger, c *Campaign, p *progress, user string, 
 		closed := c.closes(c.goal.per, of) <= at
 		p.settle(j, c, c.horizon(min(at, c.closes(noUnit, 0)))) // nobody may have looked when a withdrawal closed it
 		may := !closed || !c.goal.watches || e.mayAt(l, c, user, c.ends(c.goal.per, of))
-		e.issue(l, c, p, &p.buckets[j], user, at, may && !(closed && c.cutShort(of)))
+		e.issue(l, c, p, &p.buckets[j], user, at, may && (!closed || !c.cutShort(of)))
 		if len(p.buckets) == 0 {
 			return // all that can be earned is paid
 		}
