@@ -41,7 +41,8 @@ type Row struct {
 	Outcome  string `parquet:"outcome"`
 	// Level is how many of the dimensions and the outcome are fixed; the others are all together, `*`. 0 is the total of everything.
 	Level int32 `parquet:"level"`
-	// Users and Outcomes are nil where the cell is suppressed. What a suppressed cell is made of has no rows.
+	// Users and Outcomes are nil where the cell is suppressed. What a suppressed cell is made of has no rows; and a total that is told has none of its
+	// parts where nothing could be told of them.
 	Users      *int64 `parquet:"users,optional"`
 	Outcomes   *int64 `parquet:"outcomes,optional"`
 	Suppressed bool   `parquet:"suppressed"`
@@ -79,7 +80,8 @@ type cell struct {
 	ids      map[uint32]struct{} // of the cell itself
 
 	distinct   map[uint32]struct{} // users, the parts' too
-	suppressed bool
+	suppressed bool                // its numbers are not told
+	closed     bool                // its parts have no rows
 }
 
 func newCell(value string) *cell {
@@ -135,32 +137,6 @@ func (c *cell) total(u *users) {
 	}
 }
 
-// suppress hides a total of few users, or those of its parts: a part of fewer users than least is hidden; and where the
-// hidden ones could be told from the total and the others, which is where there is only one or where all of them together have few users, the smallest
-// of the others is hidden, too, until they can't. The parts of what is hidden are hidden.
-func (c *cell) suppress(least int) {
-	if len(c.distinct) < least {
-		c.suppressed = true
-		return
-	}
-	parts := c.sorted()
-	slices.SortStableFunc(parts, func(a, b *cell) int { return cmp.Compare(len(a.distinct), len(b.distinct)) })
-	hidden := map[uint32]struct{}{}
-	for i, part := range parts {
-		small := len(part.distinct) < least
-		if !small && (i == 0 || i > 1 && len(hidden) >= least) {
-			break // those that follow are larger
-		}
-		part.suppressed = true
-		maps.Copy(hidden, part.distinct)
-	}
-	for _, part := range parts {
-		if !part.suppressed {
-			part.suppress(least)
-		}
-	}
-}
-
 func (r Report) rows(root *cell, u *users) []Row {
 	root.total(u)
 	root.suppress(r.MinCell)
@@ -185,6 +161,9 @@ func (r Report) collect(c *cell, path []string, rows *[]Row) {
 	users := int64(len(c.distinct))
 	row.Users, row.Outcomes = &users, &c.outcomes
 	*rows = append(*rows, row)
+	if c.closed {
+		return
+	}
 	for _, part := range c.sorted() {
 		r.collect(part, append(slices.Clone(path), part.value), rows)
 	}

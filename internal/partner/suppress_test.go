@@ -3,6 +3,8 @@ package partner
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -32,6 +34,7 @@ func by(users int, campaign, kind, date string) (all []Outcome) {
 
 func TestAReportHidesSmallCellsAndWhatWouldTellThem(t *testing.T) {
 	outcomes := append(by(40, "steps", "achieved", "2026-03-31"), by(12, "steps", "failed", "2026-03-01")...) // 12 of the 40 failed in another cycle
+	outcomes = append(outcomes, by(25, "bikes", "achieved", "2026-03-05")...)
 	outcomes = append(outcomes, by(20, "swims", "achieved", "2026-03-05")...)
 	outcomes = append(outcomes, by(3, "walks", "achieved", "2026-03-05")...) // too few
 	outcomes = append(outcomes, by(3, "walks", "achieved", "2026-03-05")...) // twice
@@ -40,9 +43,12 @@ func TestAReportHidesSmallCellsAndWhatWouldTellThem(t *testing.T) {
 	if err := WriteCSV(&b, rows); err != nil {
 		t.Fatal(err)
 	}
-	// Walks have few users. Swims are hidden with them: the total less steps would tell walks.
+	// Walks have few users. Swims are hidden with them: the total less bikes and steps would tell walks.
 	const want = `sponsor,campaign,month,outcome,level,users,outcomes,suppressed
-*,*,*,*,0,63,78,false
+*,*,*,*,0,88,103,false
+*,bikes,*,*,1,25,25,false
+*,bikes,2026-03,*,2,25,25,false
+*,bikes,2026-03,achieved,3,25,25,false
 *,steps,*,*,1,40,52,false
 *,steps,2026-03,*,2,40,52,false
 *,steps,2026-03,achieved,3,40,40,false
@@ -60,6 +66,54 @@ func TestAReportHidesSmallCellsAndWhatWouldTellThem(t *testing.T) {
 	read, err := parquet.Read[Row](bytes.NewReader(b.Bytes()), int64(b.Len()))
 	if diff := cmp.Diff(rows, read); err != nil || diff != "" {
 		t.Errorf("as Parquet: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// Which campaigns are hidden beside the small ones does not depend on how large they are.
+func TestCampaignsAreHiddenByThePair(t *testing.T) {
+	disjoint := func(users ...int) (all []Outcome) {
+		for i, n := range users {
+			all = append(all, by(n, string(rune('a'+i)), "achieved", "2026-03-01")...)
+		}
+		return all
+	}
+	// of are the users from..to of a campaign, who can be in others, too.
+	of := func(campaign string, from, to int) (all []Outcome) {
+		for i := from; i <= to; i++ {
+			all = append(all, Outcome{Pseudonym: fmt.Sprint(i), Campaign: campaign, Kind: "achieved", Date: "2026-03-01"})
+		}
+		return all
+	}
+	for _, c := range []struct {
+		name     string
+		outcomes []Outcome
+		want     string
+	}{
+		{"none is small", disjoint(11, 11, 11), "*=33 a=11 b=11 c=11"},
+		{"a neighbour, and a third that would be left over", disjoint(11, 11, 10), "*=32 a b c"},
+		{"as before, with another one small", disjoint(10, 11, 11), "*=32 a b c"},
+		{"the neighbour, though others are smaller", disjoint(12, 13, 10, 90, 11, 11), "*=147 a=12 b=13 c d e=11 f=11"},
+		{"another pair, as the small ones have few users", disjoint(30, 30, 5, 5, 30, 30), "*=130 a b c d e=30 f=30"},
+		{"all, and it is not enough: no rows of them", disjoint(6, 6), "*=12"},
+		{"a single one is its total", disjoint(11), "*=11 a=11"},
+		{"one walks only: the total less steps", slices.Concat(of("steps", 1, 40), of("walks", 30, 41)), "*=41 steps walks"},
+		{"one is in b only: the total less a and c, who share nobody", slices.Concat(of("a", 1, 20), of("b", 11, 20), of("b", 50, 50), of("c", 21, 40)), "*=41 a b c"},
+		{"five are in no pair but the hidden one", slices.Concat(of("a", 1, 5), of("b", 1, 30), of("b", 51, 55), of("c", 1, 25), of("d", 21, 45)), "*=50 a b c d"},
+	} {
+		rows, _ := counted(t, 11, []string{"campaign"}, c.outcomes)
+		var got []string
+		for _, r := range rows {
+			switch {
+			case r.Outcome != all:
+			case r.Suppressed:
+				got = append(got, r.Campaign)
+			default:
+				got = append(got, fmt.Sprint(r.Campaign, "=", *r.Users))
+			}
+		}
+		if got := strings.Join(got, " "); got != c.want {
+			t.Errorf("%s: the report is %s, wanted %s", c.name, got, c.want)
+		}
 	}
 }
 
