@@ -89,7 +89,7 @@ func newCell(value string) *cell {
 }
 
 func newCount(by []string) *count {
-	return &count{by: by, root: newCell(all), users: &users{ids: map[string]uint32{}}}
+	return &count{by: by, root: newCell(all), users: newUsers()}
 }
 
 func (c *count) add(o Outcome) error {
@@ -99,9 +99,16 @@ func (c *count) add(o Outcome) error {
 	}
 	at = at.part(o.Kind)
 	at.outcomes++
-	id := c.users.id(o.Pseudonym)
+	id, err := c.users.id(o.KeyID, o.Pseudonym)
+	if err != nil {
+		return err
+	}
 	for _, other := range o.Others {
-		c.users.join(id, c.users.id(other.Pseudonym))
+		same, err := c.users.id(other.KeyID, other.Pseudonym)
+		if err != nil {
+			return err
+		}
+		c.users.join(id, same)
 	}
 	if _, counted := at.ids[id]; counted {
 		return nil
@@ -139,7 +146,7 @@ func (c *cell) total(u *users) {
 
 func (r Report) rows(root *cell, u *users) []Row {
 	root.total(u)
-	root.suppress(r.MinCell)
+	root.suppress(u, r.MinCell)
 	var rows []Row
 	r.collect(root, nil, &rows)
 	return rows
@@ -168,32 +175,6 @@ func (r Report) collect(c *cell, path []string, rows *[]Row) {
 		r.collect(part, append(slices.Clone(path), part.value), rows)
 	}
 }
-
-// users gives each pseudonym a number, and knows which ones are of one user: a rotated key must not make two of one.
-type users struct {
-	ids  map[string]uint32
-	same []uint32 // towards the number that stands for all of them
-}
-
-func (u *users) id(pseudonym string) uint32 {
-	if id, known := u.ids[pseudonym]; known {
-		return id
-	}
-	id := uint32(len(u.same)) //nolint:gosec // maxCounted is less
-	u.ids[pseudonym] = id
-	u.same = append(u.same, id)
-	return id
-}
-
-func (u *users) find(id uint32) uint32 {
-	for u.same[id] != id {
-		u.same[id] = u.same[u.same[id]]
-		id = u.same[id]
-	}
-	return id
-}
-
-func (u *users) join(a, b uint32) { u.same[u.find(a)] = u.find(b) }
 
 // WriteCSV writes rows with a header. A suppressed number is empty.
 func WriteCSV(w io.Writer, rows []Row) error {

@@ -16,24 +16,32 @@ import "slices"
 // all small tables.
 
 // suppress decides what is told of a total and of what is below it: nothing of fewer users than least.
-func (c *cell) suppress(least int) {
-	if len(c.distinct) < least {
+func (c *cell) suppress(u *users, least int) {
+	if c.crowd(u).size() < least {
 		c.suppressed = true
 		return
 	}
-	if c.closed = !c.hideParts(least); c.closed {
+	if c.closed = !c.hideParts(u, least); c.closed {
 		return
 	}
 	for _, part := range c.parts {
 		if !part.suppressed {
-			part.suppress(least)
+			part.suppress(u, least)
 		}
 	}
 }
 
+func (c *cell) crowd(u *users) *crowd {
+	all := u.crowd()
+	for id := range c.distinct {
+		all.add(id)
+	}
+	return all
+}
+
 // hideParts hides parts of a total that is told, and says whether that is enough.
-func (c *cell) hideParts(least int) bool {
-	f := &family{least: least, all: len(c.distinct), shown: map[uint32]int{}, met: map[uint32]struct{}{}}
+func (c *cell) hideParts(u *users, least int) bool {
+	f := &family{users: u, least: least, all: c.crowd(u), shown: map[uint32]int{}, met: map[uint32]struct{}{}, hidden: u.crowd(), apart: u.crowd()}
 	for _, part := range c.parts {
 		for id := range part.distinct {
 			f.shown[id]++
@@ -72,25 +80,26 @@ func (c *cell) pairs() [][]*cell {
 
 // family is a total that is told with its parts, while it is decided which of these are hidden.
 type family struct {
+	*users
 	least  int
-	all    int                 // the total's users
+	all    *crowd              // the total's users
 	shown  map[uint32]int      // by user: how many of the parts that are not hidden have it
 	parts  int                 // that are hidden
 	met    map[uint32]struct{} // the users of those
-	hidden int                 // how many these are
-	apart  int                 // those of them who are in no other part
+	hidden *crowd              // these, too
+	apart  *crowd              // those of them who are in no other part
 }
 
 // small says whether a part has to be hidden: it has few users, or few that no other part has, or all but few of the total's. Those few
 // could be had by subtraction.
 func (f *family) small(part *cell) bool {
-	alone := 0
+	has, alone := part.crowd(f.users), f.crowd()
 	for id := range part.distinct {
 		if f.shown[id] == 1 {
-			alone++
+			alone.add(id)
 		}
 	}
-	return len(part.distinct) < f.least || f.few(alone) || f.few(f.all-len(part.distinct))
+	return has.size() < f.least || f.few(alone.size()) || f.few(f.all.without(has))
 }
 
 func (f *family) few(users int) bool { return users > 0 && users < f.least }
@@ -102,10 +111,10 @@ func (f *family) hide(pair []*cell) {
 		for id := range part.distinct {
 			if _, met := f.met[id]; !met {
 				f.met[id] = struct{}{}
-				f.hidden++
+				f.hidden.add(id)
 			}
 			if f.shown[id]--; f.shown[id] == 0 {
-				f.apart++
+				f.apart.add(id)
 			}
 		}
 	}
@@ -113,4 +122,4 @@ func (f *family) hide(pair []*cell) {
 
 // enough says whether the numbers of the hidden parts are open: beside the one user that each has at least there are least others, and those whom the
 // total has and what is shown has not are not few.
-func (f *family) enough() bool { return f.hidden-f.parts >= f.least && !f.few(f.apart) }
+func (f *family) enough() bool { return f.hidden.size()-f.parts >= f.least && !f.few(f.apart.size()) }

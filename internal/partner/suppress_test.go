@@ -100,36 +100,78 @@ func TestCampaignsAreHiddenByThePair(t *testing.T) {
 		{"one is in b only: the total less a and c, who share nobody", slices.Concat(of("a", 1, 20), of("b", 11, 20), of("b", 50, 50), of("c", 21, 40)), "*=41 a b c"},
 		{"five are in no pair but the hidden one", slices.Concat(of("a", 1, 5), of("b", 1, 30), of("b", 51, 55), of("c", 1, 25), of("d", 21, 45)), "*=50 a b c d"},
 	} {
-		rows, _ := counted(t, 11, []string{"campaign"}, c.outcomes)
-		var got []string
-		for _, r := range rows {
-			switch {
-			case r.Outcome != all:
-			case r.Suppressed:
-				got = append(got, r.Campaign)
-			default:
-				got = append(got, fmt.Sprint(r.Campaign, "=", *r.Users))
-			}
-		}
-		if got := strings.Join(got, " "); got != c.want {
+		if got := campaigns(t, c.outcomes); got != c.want {
 			t.Errorf("%s: the report is %s, wanted %s", c.name, got, c.want)
 		}
 	}
 }
 
+// campaigns is a report of outcomes by campaign: their users, where these are told.
+func campaigns(t *testing.T, outcomes []Outcome) string {
+	t.Helper()
+	rows, _ := counted(t, 11, []string{"campaign"}, outcomes)
+	var told []string
+	for _, r := range rows {
+		switch {
+		case r.Outcome != all:
+		case r.Suppressed:
+			told = append(told, r.Campaign)
+		default:
+			told = append(told, fmt.Sprint(r.Campaign, "=", *r.Users))
+		}
+	}
+	return strings.Join(told, " ")
+}
+
 // A user with a rotated key is one user, whenever the records came that tell so.
 func TestAReportCountsAUserOfTwoKeysOnce(t *testing.T) {
-	outcome := func(pseudonym string, others ...Other) Outcome {
-		return Outcome{Pseudonym: pseudonym, Others: others, Campaign: "c", Kind: "achieved", Date: "2026-03-01"}
+	outcome := func(key, pseudonym string, others ...Other) Outcome {
+		return Outcome{Pseudonym: pseudonym, KeyID: key, Others: others, Campaign: "c", Kind: "achieved", Date: "2026-03-01"}
 	}
 	var outcomes []Outcome
 	for i := range 6 {
 		before, after := fmt.Sprint("old", i), fmt.Sprint("new", i)
-		outcomes = append(outcomes, outcome(before), outcome(after), outcome(after, Other{"k1", before}))
+		outcomes = append(outcomes, outcome("k1", before), outcome("k2", after), outcome("k2", after, Other{"k1", before}))
 	}
 	rows, root := counted(t, 11, []string{"campaign"}, outcomes)
 	if len(root.distinct) != 6 || len(rows) != 1 || !rows[0].Suppressed {
 		t.Errorf("6 users with 12 pseudonyms are %d, and the rows %+v", len(root.distinct), rows)
+	}
+}
+
+// Pseudonyms of different keys can be of one person. How many people a cell is about at least, decides.
+func TestAReportHidesWhatCanBeFewPeople(t *testing.T) {
+	// under are the outcomes of so many users of a campaign whose pseudonyms are of a key. Those of old are known to be the same people.
+	under := func(key string, users int, campaign, old string) (all []Outcome) {
+		for i := range users {
+			o := Outcome{Pseudonym: fmt.Sprint(key, i), KeyID: key, Campaign: campaign, Kind: "achieved", Date: "2026-03-01"}
+			if old != "" {
+				o.Others = []Other{{old, fmt.Sprint(old, i)}}
+			}
+			all = append(all, o)
+		}
+		return all
+	}
+	again := slices.Concat(under("k2", 6, "c", "k1"), under("k2", 6, "c", "a new one"))
+	for i := range again {
+		again[i].Others[0].KeyID = "k1"
+	}
+	for _, c := range []struct {
+		name     string
+		outcomes []Outcome
+		want     string
+	}{
+		{"11 people", under("k1", 11, "c", ""), "*=11 c=11"},
+		{"a key was replaced: 6 people or 12", slices.Concat(under("k1", 6, "c", ""), under("k2", 6, "c", "")), "*"},
+		{"10 of one key and 10 of another", slices.Concat(under("k1", 10, "c", ""), under("k2", 10, "c", "")), "*"},
+		{"11 of the second", slices.Concat(under("k1", 6, "c", ""), under("k2", 11, "c", "")), "*=17 c=17"},
+		{"6 people of two keys, and 5 more of the second", slices.Concat(under("k1", 6, "c", ""), under("k2", 6, "c", "k1"), under("k2", 11, "c", "")), "*=11 c=11"},
+		{"6 people, the id of whose key came again with another key", again, "*"},
+		{"one part of two can be few", slices.Concat(under("k1", 30, "c", ""), under("k2", 6, "d", ""), under("k3", 6, "d", "")), "*=42 c d"},
+	} {
+		if got := campaigns(t, c.outcomes); got != c.want {
+			t.Errorf("%s: the report is %s, wanted %s", c.name, got, c.want)
+		}
 	}
 }
 
