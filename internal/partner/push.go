@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync"
@@ -33,7 +32,7 @@ type Push struct {
 	BatchRecords   int           // default 100: at most so many outcomes a request
 	RequestTimeout time.Duration // default 30 s: of one request, its answer included
 	RetryMin       time.Duration // default 500 ms: the first wait before a batch is tried again
-	RetryMax       time.Duration // default 1 min: the longest; they double
+	RetryMax       time.Duration // default 1 min: the longest; they double, and up to a half of each is added by chance
 	Log            *slog.Logger  // default none
 }
 
@@ -98,10 +97,7 @@ type owned struct {
 // record that is no outcome; Kafka.
 func (p Push) Run(ctx context.Context) error {
 	d := &pushing{Push: p.withDefaults(), life: ctx, feeds: map[int32]*owned{}}
-	d.http = &http.Client{
-		Timeout:       d.RequestTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // outcomes go where they were meant to
-	}
+	d.http = poster(d.RequestTimeout)
 	var err error
 	d.client, err = p.Connection.Client(ctx,
 		kgo.ConsumerGroup(p.Group),
@@ -130,6 +126,14 @@ func (p Push) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// poster is the client that posts.
+func poster(timeout time.Duration) *http.Client {
+	return &http.Client{
+		Timeout:       timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // outcomes go where they were meant to
+	}
 }
 
 // round polls, and delivers what that makes whole. While it delivers the group may rebalance.
@@ -240,12 +244,12 @@ func (d *pushing) deliver(f *owned) error {
 
 // commit puts the group's offset where the feed is, with what is announced. It tries until it is done or the feed is lost.
 func (d *pushing) commit(f *owned) error {
-	for wait := d.RetryMin; ; wait = min(2*wait, d.RetryMax) {
+	for again := d.backoff(); ; {
 		err := d.tryCommit(f)
 		if err == nil {
 			return nil
 		}
-		if err := d.pause(f.life, wait, "an offset is not committed", err); err != nil {
+		if err := d.pause(f.life, again.next(0), "an offset is not committed", err); err != nil {
 			return err
 		}
 	}
@@ -302,7 +306,7 @@ func (d *pushing) post(ctx context.Context, b *batch) (refused *RefusedError, er
 	if err != nil {
 		return nil, err
 	}
-	for wait := d.RetryMin; ; wait = min(2*wait, d.RetryMax) {
+	for again := d.backoff(); ; {
 		answer, err := d.request(ctx, b.id(), body)
 		switch {
 		case err == nil && answer.delivered():
@@ -313,15 +317,16 @@ func (d *pushing) post(ctx context.Context, b *batch) (refused *RefusedError, er
 		case err == nil:
 			err = errors.New(answer.String())
 		}
-		if err := d.pause(ctx, max(wait, answer.after), "a batch is not delivered", err); err != nil {
+		if err := d.pause(ctx, again.next(answer.after), "a batch is not delivered", err); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// pause waits before something is tried again: between the half and all of wait, so that many who failed together part.
+func (d *pushing) backoff() backoff { return backoff{d.RetryMin, d.RetryMax} }
+
+// pause waits before something is tried again.
 func (d *pushing) pause(ctx context.Context, wait time.Duration, what string, why error) error {
-	wait = wait/2 + rand.N(wait/2+1)
 	if ctx.Err() == nil {
 		d.Log.Warn(what+", it is tried again", "topic", d.Topic, "error", why, "wait", wait)
 	}
