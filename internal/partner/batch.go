@@ -15,12 +15,19 @@ import (
 //
 // A batch is announced before it is delivered: the group's offset stays where it is, and its metadata say where the batch ends. Who goes on after a crash
 // delivers the very same batch again, whatever has been written since; so its id is the same, and the receiver can drop it.
+//
+// Transactions end with markers, which have offsets as records have. The position goes on behind them, too: else retention that takes a marker would look as
+// if it had taken an outcome.
 type feed struct {
 	partition int32
-	position  int64         // the group's offset: everything before it is delivered
+	position  int64         // the group's offset: everything before it is delivered; unknown until the group has one
+	committed int64         // the position that the group knows
 	announced int64         // the end of the batch that is announced, 0 for none
-	pending   []*kgo.Record // polled and not delivered, in order
+	pending   []*kgo.Record // polled and not delivered, in order, markers among them
 }
+
+// unknown is the position of a feed that nobody has read: where its log begins. It may begin later when it is read.
+const unknown = -1
 
 // batch is what is delivered at a time.
 type batch struct {
@@ -29,7 +36,12 @@ type batch struct {
 }
 
 // add takes records that were polled.
-func (f *feed) add(records []*kgo.Record) { f.pending = append(f.pending, records...) }
+func (f *feed) add(records []*kgo.Record) {
+	if f.position == unknown && len(records) > 0 {
+		f.position = records[0].Offset
+	}
+	f.pending = append(f.pending, records...)
+}
 
 // next is the batch to deliver, of most records at most; nil where more has to be polled first. A batch that is announced is what it was.
 func (f *feed) next(most int) *batch {
@@ -38,24 +50,50 @@ func (f *feed) next(most int) *batch {
 		for n < len(f.pending) && f.pending[n].Offset < f.announced {
 			n++
 		}
-		if n > 0 && (f.pending[n-1].Offset == f.announced-1 || n < len(f.pending)) {
-			return &batch{f.pending[:n], f.announced}
+		if n == len(f.pending) && (n == 0 || f.pending[n-1].Offset != f.announced-1) {
+			return nil
 		}
-		if n < len(f.pending) {
-			f.announced = 0 // the topic's retention has taken all of it
+		if records := outcomesOf(f.pending[:n], n); len(records) > 0 {
+			return &batch{records, f.announced}
 		}
+		f.announced = 0 // the topic's retention has taken all of it
 	}
-	if f.announced != 0 || len(f.pending) == 0 {
+	f.pass()
+	records := outcomesOf(f.pending, most)
+	if len(records) == 0 {
 		return nil
 	}
-	records := f.pending[:min(most, len(f.pending))]
 	return &batch{records, records[len(records)-1].Offset + 1}
+}
+
+// pass moves the position behind markers.
+func (f *feed) pass() {
+	for len(f.pending) > 0 && f.pending[0].Attrs.IsControl() {
+		f.position = f.pending[0].Offset + 1
+		f.pending = f.pending[1:]
+	}
+}
+
+// outcomesOf are the first of the records that are no markers.
+func outcomesOf(pending []*kgo.Record, most int) (records []*kgo.Record) {
+	for _, r := range pending {
+		if len(records) == most {
+			break
+		}
+		if !r.Attrs.IsControl() {
+			records = append(records, r)
+		}
+	}
+	return records
 }
 
 // delivered takes a batch off.
 func (f *feed) delivered(b *batch) {
-	f.pending = f.pending[len(b.records):]
+	for len(f.pending) > 0 && f.pending[0].Offset < b.end {
+		f.pending = f.pending[1:]
+	}
 	f.position, f.announced = b.end, 0
+	f.pass()
 }
 
 // announcePrefix begins the metadata of an offset behind which a batch is announced.

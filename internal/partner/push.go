@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -105,6 +106,7 @@ func (p Push) Run(ctx context.Context) error {
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // an offset that is gone is lost outcomes
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // see feed
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnOffsetsFetched(d.onOffsetsFetched),
@@ -162,8 +164,8 @@ func (d *pushing) take(fetches kgo.Fetches) (took []*owned, err error) {
 		case errors.As(f.Err, &group):
 			d.Log.Warn("the group is joined again", "group", d.Group, "error", f.Err)
 		case errors.Is(f.Err, kerr.OffsetOutOfRange):
-			return nil, fmt.Errorf("outcomes at the committed offset of %s/%d are gone, the topic's retention removed them before they were delivered: "+
-				"commit a new offset for group %s (kafka-consumer-groups.sh --reset-offsets) and accept what is lost", f.Topic, f.Partition, d.Group)
+			return nil, fmt.Errorf("outcomes at the committed offset of %s/%d are gone, the topic's retention removed them before they were delivered: %s. "+
+				"Commit a new offset for group %s (kafka-consumer-groups.sh --reset-offsets) and accept what is lost", f.Topic, f.Partition, d.lost(f.Partition), d.Group)
 		default:
 			return nil, fmt.Errorf("read %s/%d: %w", f.Topic, f.Partition, d.Connection.Denied(f.Err, kafka.OnTopic(d.Topic, kafka.Read)))
 		}
@@ -179,6 +181,30 @@ func (d *pushing) take(fetches kgo.Fetches) (took []*owned, err error) {
 	return took, d.wrong
 }
 
+// lost says what of a partition is lost, for people.
+func (d *pushing) lost(partition int32) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f := d.feeds[partition]
+	if f == nil {
+		return "its offset is not known any more"
+	}
+	return lostFrom(d.life, d.client, d.Topic, partition, f.position)
+}
+
+// lostFrom says what a log does not have any more of what stands behind a position.
+func lostFrom(ctx context.Context, cl *kgo.Client, topic string, partition int32, position int64) string {
+	starts, err := kadm.NewClient(cl).ListStartOffsets(ctx, topic)
+	start, found := starts.Lookup(topic, partition)
+	switch {
+	case err != nil || !found || start.Err != nil:
+		return fmt.Sprintf("the offset is %d", position)
+	case start.Offset <= position:
+		return fmt.Sprintf("the offset is %d, and the topic was made anew or cut off", position)
+	}
+	return fmt.Sprintf("the offset is %d and the log begins at %d, so these are %d at most", position, start.Offset, start.Offset-position)
+}
+
 // onOffsetsFetched begins the feeds that the group gives us.
 func (d *pushing) onOffsetsFetched(_ context.Context, _ *kgo.Client, response *kmsg.OffsetFetchResponse) error {
 	d.mu.Lock()
@@ -186,7 +212,7 @@ func (d *pushing) onOffsetsFetched(_ context.Context, _ *kgo.Client, response *k
 	for _, group := range response.Groups {
 		for _, topic := range group.Topics {
 			for _, p := range topic.Partitions {
-				f := &owned{feed: feed{partition: p.Partition, position: max(0, p.Offset)}}
+				f := &owned{feed: feed{partition: p.Partition, position: max(unknown, p.Offset), committed: max(unknown, p.Offset)}}
 				f.life, f.end = context.WithCancel(d.life)
 				if p.Metadata != nil {
 					d.wrong = errors.Join(d.wrong, f.readMetadata(*p.Metadata))
@@ -212,6 +238,16 @@ func (d *pushing) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int
 
 // deliver delivers what a feed has, batch by batch.
 func (d *pushing) deliver(f *owned) error {
+	if err := d.deliverBatches(f); err != nil {
+		return err
+	}
+	if f.position == f.committed {
+		return nil
+	}
+	return d.commit(f) // of markers alone
+}
+
+func (d *pushing) deliverBatches(f *owned) error {
 	for b := f.next(d.BatchRecords); b != nil; b = f.next(d.BatchRecords) {
 		if f.announced == 0 {
 			f.announced = b.end
@@ -247,6 +283,7 @@ func (d *pushing) commit(f *owned) error {
 	for again := d.backoff(); ; {
 		err := d.tryCommit(f)
 		if err == nil {
+			f.committed = f.position
 			return nil
 		}
 		if err := d.pause(f.life, again.next(0), "an offset is not committed", err); err != nil {
