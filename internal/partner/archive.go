@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -26,7 +28,8 @@ import (
 // Archive writes a partner's outcomes to Parquet files in a directory, each once.
 //
 // A file is named TOPIC-PARTITION-FIRST-LAST.parquet, by the offsets of its records. It has another name until it is whole and on the disk, so the files say
-// how far the topic has been read, and after a crash they are where to go on from. There is no other position that could disagree with them.
+// how far the topic has been read, and after a crash they are where to go on from. There is no other position that could disagree with them. Beside them
+// TOPIC.source.json says which topic they are of.
 type Archive struct {
 	Connection kafka.Connection
 	Topic      string
@@ -66,7 +69,9 @@ func (a Archive) withDefaults() Archive {
 type archiving struct {
 	Archive
 	client  *kgo.Client
+	source  source
 	next    map[int32]int64 // by partition: the offset behind the newest file
+	read    map[int32]int64 // by partition: the offset behind all that was read, markers of transactions, too
 	waiting map[int32]*stretch
 	rows    int
 	since   time.Time // when the first of them came
@@ -80,7 +85,7 @@ type stretch struct {
 
 // Run writes until ctx ends, and then what waits (nil). The error needs somebody: a disk that refuses, a directory that can't be right, Kafka.
 func (a Archive) Run(ctx context.Context) (err error) {
-	w := &archiving{Archive: a.withDefaults(), waiting: map[int32]*stretch{}}
+	w := &archiving{Archive: a.withDefaults(), waiting: map[int32]*stretch{}, read: map[int32]int64{}}
 	unlock, err := w.lock()
 	if err != nil {
 		return err
@@ -89,16 +94,27 @@ func (a Archive) Run(ctx context.Context) (err error) {
 	if w.next, err = w.positions(); err != nil {
 		return err
 	}
-	w.client, err = a.Connection.Client(ctx, kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if w.source, err = w.readSource(); err != nil {
+		return err
+	}
+	w.client, err = a.Connection.Client(ctx, kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	if err != nil {
 		return err
 	}
 	defer w.client.Close()
 	known := map[int32]bool{}
 	for ctx.Err() == nil {
-		if err := w.consume(ctx, known); err != nil && ctx.Err() == nil {
+		topic, err := w.look(ctx)
+		if ctx.Err() != nil {
+			return nil // all that was read is in files
+		}
+		if err != nil {
 			return err
 		}
+		if err := w.recognise(topic.ID.String()); err != nil {
+			return err
+		}
+		w.consume(topic.Partitions, known)
 		if err := w.fill(ctx); err != nil {
 			return err
 		}
@@ -109,27 +125,56 @@ func (a Archive) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// consume reads the partitions that are not read yet: the topic may have got some.
-func (w *archiving) consume(ctx context.Context, known map[int32]bool) error {
-	ends, err := w.Connection.Ends(ctx, w.Topic)
-	if err != nil {
-		return err
+// look looks at the topic. It tries until a broker answers.
+func (w *archiving) look(ctx context.Context) (kadm.TopicDetail, error) {
+	for again := (backoff{retryMin, retryMax}); ; {
+		topic, err := lookUp(ctx, w.Connection, w.Topic)
+		if err == nil || !passes(err) {
+			return topic, err
+		}
+		wait := again.next(0)
+		w.Log.Warn("the topic can't be looked at, it is tried again", "topic", w.Topic, "error", err, "wait", wait)
+		if err := pause(ctx, wait); err != nil {
+			return topic, err
+		}
 	}
+}
+
+// consume reads the partitions that are not read yet: the topic may have got some.
+func (w *archiving) consume(partitions kadm.PartitionDetails, known map[int32]bool) {
 	fresh := map[int32]kgo.Offset{}
-	for n := range ends {
+	for n := range partitions {
 		if known[n] {
 			continue
 		}
 		known[n] = true
 		fresh[n] = kgo.NewOffset().AtStart()
-		if at, ok := w.next[n]; ok {
-			fresh[n] = kgo.NewOffset().At(at)
+		at, ok := w.next[n]
+		if !ok {
+			continue
 		}
+		if passed := w.source.Passed[n]; passed[0] == at {
+			at = passed[1]
+		}
+		w.read[n] = at
+		fresh[n] = kgo.NewOffset().At(at)
 	}
 	if len(fresh) > 0 {
 		w.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{w.Topic: fresh})
 	}
-	return nil
+}
+
+// recognise wants the topic to be the one that the files are of.
+func (w *archiving) recognise(id string) error {
+	switch w.source.TopicID {
+	case id:
+		return nil
+	case "":
+		w.source.TopicID = id
+		return w.writeSource(w.source)
+	}
+	return fmt.Errorf("the files in %s are of another topic %s, which was deleted and made anew since: its offsets began anew, so the files don't say what of it is there. "+
+		"Begin in another directory", w.Dir, w.Topic)
 }
 
 // fill takes records until files are to be written, or ctx ends.
@@ -150,7 +195,10 @@ func (w *archiving) fill(ctx context.Context) error {
 			switch {
 			case errors.Is(f.Err, context.Canceled), errors.Is(f.Err, context.DeadlineExceeded):
 			case errors.Is(f.Err, kerr.OffsetOutOfRange):
-				return fmt.Errorf("the files in %s lead to an offset that %s/%d does not have: its retention was quicker, or the topic was made anew. Begin in another directory", w.Dir, f.Topic, f.Partition)
+				return fmt.Errorf("the files in %s lead to an offset that %s/%d does not have: its retention was quicker, or the topic was cut off (%s). Begin in another directory",
+					w.Dir, f.Topic, f.Partition, lostFrom(ctx, w.client, f.Topic, f.Partition, w.read[f.Partition]))
+			case errors.Is(f.Err, kerr.UnknownTopicID), errors.Is(f.Err, kerr.UnknownTopicOrPartition):
+				return nil // it was deleted: the next look says so, or that it is another
 			default:
 				return fmt.Errorf("read %s/%d: %w", f.Topic, f.Partition, w.Connection.Denied(f.Err, kafka.OnTopic(w.Topic, kafka.Read)))
 			}
@@ -165,6 +213,10 @@ func (w *archiving) fill(ctx context.Context) error {
 }
 
 func (w *archiving) add(r *kgo.Record) error {
+	w.read[r.Partition] = r.Offset + 1
+	if r.Attrs.IsControl() {
+		return nil
+	}
 	o, err := Read(r)
 	if err != nil {
 		return err
@@ -189,7 +241,7 @@ func (w *archiving) add(r *kgo.Record) error {
 	return nil
 }
 
-// write makes a file of each partition that has rows.
+// write makes a file of each partition that has rows, and keeps what was passed behind them.
 func (w *archiving) write() error {
 	for n, s := range w.waiting {
 		name := fmt.Sprintf("%s-%d-%d-%d.parquet", w.Topic, n, s.first, s.last)
@@ -201,8 +253,19 @@ func (w *archiving) write() error {
 		w.Log.Info("a file is written", "file", name, "rows", len(s.rows))
 		delete(w.waiting, n)
 		w.rows -= len(s.rows)
+		w.next[n] = s.last + 1
 	}
-	return nil
+	passed := map[int32][2]int64{}
+	for n, next := range w.next {
+		if w.read[n] > next {
+			passed[n] = [2]int64{next, w.read[n]}
+		}
+	}
+	if maps.Equal(passed, w.source.Passed) {
+		return nil
+	}
+	w.source.Passed = passed
+	return w.writeSource(w.source)
 }
 
 // positions are told by the names of the files. What a crash left unfinished is removed.

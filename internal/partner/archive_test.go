@@ -2,16 +2,21 @@ package partner_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/stampede-rewards/stampede/internal/partner"
 )
@@ -19,15 +24,23 @@ import (
 // archive runs an archive in the background. end stops it and returns its error.
 func (h *house) archive(dir string) (end func() error) {
 	h.Helper()
-	ctx, stop := context.WithTimeout(context.Background(), patience)
-	done := make(chan error, 1)
-	go func() {
-		done <- partner.Archive{Connection: h.connection, Topic: topic, Dir: dir, FileRows: 40, FileEvery: 50 * time.Millisecond}.Run(ctx)
-	}()
+	stop, done := h.archives(dir)
 	return func() error {
 		stop()
 		return <-done
 	}
+}
+
+func (h *house) archives(dir string) (stop func(), done <-chan error) {
+	h.Helper()
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- partner.Archive{
+			Connection: h.connection, Topic: h.partner.Topic, Dir: dir, FileRows: 40, FileEvery: 50 * time.Millisecond, Log: slog.New(slog.NewTextHandler(h.Output(), nil)),
+		}.Run(ctx)
+	}()
+	return stop, ended
 }
 
 // archived is all rows of a directory's files, in the order of cycles, which the house counts.
@@ -133,4 +146,100 @@ func TestAnArchiveRefusesWhatCanNotBeRight(t *testing.T) {
 			t.Errorf("%s: %v", c.file, err)
 		}
 	}
+}
+
+// All is in files and retention takes all, the last transaction's marker, too: nothing is lost, and the next archive goes on.
+func TestAnArchiveIsNotHeldUpByMarkersThatAreGone(t *testing.T) {
+	onBoth(t, func(h *house) {
+		h.commits(20, 1, 0, 39)
+		dir := h.TempDir()
+		end := h.archive(dir)
+		h.eventually("all is archived", func() bool { return len(h.archived(dir)) == 60 })
+		if err := end(); err != nil {
+			h.Fatal(err)
+		}
+		h.retains(-1)
+		end = h.archive(dir)
+		h.commits(7)
+		h.eventually("what came later, too", func() bool { return len(h.archived(dir)) == 67 })
+		if err := end(); err != nil {
+			h.Error(err)
+		}
+		h.wants(dir)
+		h.commits(20)
+		h.retains(-1)
+		if err := <-second(h.archives(dir)); err == nil || !strings.Contains(err.Error(), "does not have: its retention was quicker") || !strings.Contains(err.Error(), "at most") {
+			h.Errorf("20 outcomes are lost: %v", err)
+		}
+	})
+}
+
+func second[A, B any](_ A, b B) B { return b }
+
+// A topic that was deleted and made anew has other outcomes at the same offsets.
+func TestAnArchiveKnowsItsTopic(t *testing.T) {
+	const want = "are of another topic outcomes.acme, which was deleted and made anew"
+	anew := func(t *testing.T, h *house) *house {
+		t.Helper()
+		if _, err := kadm.NewClient(h.client).DeleteTopics(t.Context(), topic); err != nil {
+			t.Fatal(err)
+		}
+		h = newHouseOn(t, h.connection, topic)
+		h.write(50)
+		return h
+	}
+	t.Run("stopped", func(t *testing.T) {
+		h, dir := newHouse(t), t.TempDir()
+		h.write(20)
+		end := h.archive(dir)
+		h.eventually("all is archived", func() bool { return len(h.archived(dir)) == 20 })
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		h = anew(t, h)
+		if err := <-second(h.archives(dir)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("it ended with %v", err)
+		}
+	})
+	t.Run("at work", func(t *testing.T) {
+		h, dir := newHouse(t), t.TempDir()
+		h.write(20)
+		_, done := h.archives(dir)
+		h.eventually("all is archived", func() bool { return len(h.archived(dir)) == 20 })
+		h = anew(t, h)
+		if err := <-done; err == nil || !strings.Contains(err.Error(), want) && !strings.Contains(err.Error(), "there is no topic") {
+			t.Errorf("it ended with %v", err)
+		}
+		if n := len(h.archived(dir)); n != 20 {
+			t.Errorf("there are %d rows, of two topics", n)
+		}
+	})
+}
+
+// A broker that is away for a while ends nothing.
+func TestAnArchiveWaitsForABroker(t *testing.T) {
+	h, dir := newHouse(t), t.TempDir()
+	h.write(20)
+	var away atomic.Bool
+	var refused atomic.Int32
+	h.connection.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if away.Load() {
+			refused.Add(1)
+			return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("connection refused")}
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	stop, done := h.archives(dir)
+	defer stop()
+	h.eventually("all is archived", func() bool { return len(h.archived(dir)) == 20 })
+	away.Store(true)
+	h.eventually("the broker was missed", func() bool { return refused.Load() > 1 })
+	away.Store(false)
+	h.write(20)
+	h.eventually("what came later is archived", func() bool { return len(h.archived(dir)) == 40 })
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	h.wants(dir)
 }

@@ -45,10 +45,10 @@ func (p Push) withDefaults() Push {
 		p.RequestTimeout = 30 * time.Second
 	}
 	if p.RetryMin == 0 {
-		p.RetryMin = 500 * time.Millisecond
+		p.RetryMin = retryMin
 	}
 	if p.RetryMax == 0 {
-		p.RetryMax = time.Minute
+		p.RetryMax = retryMax
 	}
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
@@ -367,12 +367,7 @@ func (d *pushing) pause(ctx context.Context, wait time.Duration, what string, wh
 	if ctx.Err() == nil {
 		d.Log.Warn(what+", it is tried again", "topic", d.Topic, "error", why, "wait", wait)
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(wait):
-		return nil
-	}
+	return pause(ctx, wait)
 }
 
 // answer is what a receiver said.
