@@ -158,10 +158,21 @@ func (b *batch) body() ([]byte, error) {
 			return nil, err
 		}
 		events[i] = cloudEvent{
-			SpecVersion: "1.0", ID: fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset), Source: "/stampede/outcomes",
+			SpecVersion: "1.0", ID: strings.ReplaceAll(placeOf(r), "@", "/"), Source: "/stampede/outcomes",
 			Type: "stampede.outcome." + o.Kind, Subject: o.Pseudonym, ContentType: "application/json",
 			Data: eventData{o.Campaign, o.Sponsor, o.Kind, o.Cycle, o.Tier, o.Date, o.KeyID, o.Others},
 		}
 	}
 	return json.Marshal(events)
+}
+
+// placeOf is where an outcome was written first, TOPIC/PARTITION@OFFSET. A dead letter says it of itself: so the outcome has one id wherever it is delivered
+// from, and however often it was buried.
+func placeOf(r *kgo.Record) string {
+	for _, h := range r.Headers {
+		if h.Key == headerPlace {
+			return string(h.Value)
+		}
+	}
+	return fmt.Sprintf("%s/%d@%d", r.Topic, r.Partition, r.Offset)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -71,7 +72,7 @@ func DeadLetters(topic string) string { return topic + ".dead-letters" }
 
 // The headers that a dead letter has beside its own. They are for us: nobody else reads that topic.
 const (
-	headerPlace  = "stampede_place"  // TOPIC/PARTITION@OFFSET
+	headerPlace  = "stampede_place"  // TOPIC/PARTITION@OFFSET, of the outcome when it was no letter
 	headerReason = "stampede_reason" // the answer
 )
 
@@ -421,14 +422,17 @@ func (d *pushing) request(ctx context.Context, id string, body []byte) (answer, 
 	return a, nil
 }
 
+// isOfLetter says whether a header is one that a dead letter has beside the outcome's own.
+func isOfLetter(h kgo.RecordHeader) bool { return h.Key == headerPlace || h.Key == headerReason }
+
 // bury writes a batch to the dead letters. After a crash it may be there twice.
 func (d *pushing) bury(ctx context.Context, b *batch, why *RefusedError) error {
 	letters := make([]*kgo.Record, len(b.records))
 	for i, r := range b.records {
 		letters[i] = &kgo.Record{
 			Topic: DeadLetters(d.Topic), Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
-			Headers: append(append([]kgo.RecordHeader{}, r.Headers...),
-				kgo.RecordHeader{Key: headerPlace, Value: fmt.Appendf(nil, "%s/%d@%d", r.Topic, r.Partition, r.Offset)},
+			Headers: append(slices.DeleteFunc(slices.Clone(r.Headers), isOfLetter),
+				kgo.RecordHeader{Key: headerPlace, Value: []byte(placeOf(r))},
 				kgo.RecordHeader{Key: headerReason, Value: []byte(why.Answer)}),
 		}
 	}

@@ -15,11 +15,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/internal/kafka/kafkatest"
@@ -208,10 +212,10 @@ func (h *house) start(to *receiver) (stop func(), done <-chan error) {
 		h.Fatal(err)
 	}
 	ctx, stop := context.WithTimeout(context.Background(), patience)
-	ended := make(chan error, 1)
+	ended, topic := make(chan error, 1), h.partner.Topic
 	go func() {
 		ended <- partner.Push{
-			Connection: h.connection, Topic: h.partner.Topic, Group: "push-" + h.partner.Topic, URL: to.url, Secrets: secrets, Topics: kafka.TopicsConfig{Partitions: partitions},
+			Connection: h.connection, Topic: topic, Group: "push-" + topic, URL: to.url, Secrets: secrets, Topics: kafka.TopicsConfig{Partitions: partitions},
 			BatchRecords: 10, RequestTimeout: 300 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
 			Log: slog.New(slog.NewTextHandler(h.Output(), nil)),
 		}.Run(ctx)
@@ -346,6 +350,70 @@ func TestPushBuriesWhatIsRefused(t *testing.T) {
 	slices.Sort(want)
 	if diff := cmp.Diff(want, cycles); diff != "" || len(want) == 0 {
 		t.Errorf("dead letters (-refused +there):\n%s", diff)
+	}
+}
+
+// A push dies between the dead letters and its commit, and buries the batch again. Both letters have the id that the outcome had, and so has the letter of a letter:
+// a receiver that knows an outcome's id takes it once.
+func TestADeadLetterHasTheOutcomesID(t *testing.T) {
+	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { broker.Close() })
+	h := newHouseOn(t, kafka.Connection{Brokers: broker.Brokers()}, topic)
+	h.write(1)
+	var refused atomic.Bool
+	r := newReceiver(t, func(int, string) int {
+		refused.Store(true)
+		return http.StatusUnprocessableEntity
+	})
+	fault := broker.Cluster().Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.OffsetCommit}, Count: -1, Err: kerr.CoordinatorLoadInProgress, When: func(kmsg.Request) bool { return refused.Load() },
+	})
+	end := h.push(r)
+	h.eventually("it is buried", func() bool { return refused.Load() && len(h.read(partner.DeadLetters(topic))) == 1 })
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+	fault.Remove()
+	letters := partner.DeadLetters(topic)
+	h.refuses(r, topic)
+	h.refuses(r, letters)
+	places := map[string]int{}
+	for _, topic := range []string{letters, partner.DeadLetters(letters)} {
+		for _, l := range h.read(topic) {
+			places[header(l, "stampede_place")]++
+		}
+	}
+	if len(places) != 1 || len(h.read(letters)) != 2 {
+		t.Errorf("the letters are of %v, wanted at least three of one place", places)
+	}
+	ids := map[string]bool{}
+	for _, body := range r.bodies {
+		var events []struct{ ID string }
+		if err := json.Unmarshal([]byte(body), &events); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			ids[e.ID] = true
+		}
+	}
+	if want := fmt.Sprintf("%s/%d/0", topic, h.read(topic)[0].Partition); len(ids) != 1 || !ids[want] {
+		t.Errorf("one outcome was delivered with the ids %v, wanted %s", ids, want)
+	}
+}
+
+// refuses lets a push of a topic end with what the receiver refuses.
+func (h *house) refuses(r *receiver, topic string) {
+	h.Helper()
+	own := h.partner.Topic
+	h.partner.Topic = topic
+	stop, done := h.start(r)
+	defer stop()
+	h.partner.Topic = own
+	if refused := (*partner.RefusedError)(nil); !errors.As(<-done, &refused) {
+		h.Fatalf("the push of %s was not refused", topic)
 	}
 }
 
