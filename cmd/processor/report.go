@@ -52,11 +52,6 @@ func (r *report) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cl, err := connection.Client(ctx) // says it well where no broker answers
-	if err != nil {
-		return err
-	}
-	cl.Close()
 	topic := r.Topic
 	if topic == "" {
 		topic = partner.TopicPrefix + r.Partner

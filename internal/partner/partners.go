@@ -2,7 +2,6 @@ package partner
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"errors"
 	"fmt"
 	"io"
@@ -139,7 +138,7 @@ func (p *Partners) check() error {
 		}
 		for _, key := range one.Keys {
 			for _, other := range secrets {
-				switch same := hmac.Equal(other.secret, key.secret); {
+				switch same := other.same(key); {
 				case same && other.of == one.Name:
 					wrong("partner `%s`: keys `%s` and `%s` are the same", one.Name, other.ID, key.ID)
 				case same:
@@ -149,6 +148,11 @@ func (p *Partners) check() error {
 				}
 			}
 			secrets = append(secrets, ownedKey{key, one.Name})
+		}
+	}
+	for _, one := range p.sorted() {
+		if other, taken := topics[DeadLetters(one.Topic)]; taken {
+			wrong("the topic of partner `%s`, %s, is that of what partner `%s` has refused: give it another name", other, DeadLetters(one.Topic), one.Name)
 		}
 	}
 	return errors.Join(errs...)

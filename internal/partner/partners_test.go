@@ -1,6 +1,7 @@
 package partner_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -81,9 +82,16 @@ func TestWrongPartnersAreRefusedWithWhatToDo(t *testing.T) {
 		{"one key of two", "partners: {acme: {keys: [{id: k1, env: ONE_KEY}]}, city: {keys: [{id: k9, env: ONE_KEY}]}}", "partners `acme` and `city` have the same key: they could join their data"},
 		{"one topic of two", "partners: {acme: {topic: t, keys: [{id: k1, env: ONE_KEY}]}, city: {topic: t, keys: [{id: k1, env: NO_KEY}]}}", "have one topic, t"},
 		{"one id twice", "partners: {acme: {keys: [{id: k1, env: ONE_KEY}, {id: k1, file: good.key}]}}", "two keys of the id `k1`"},
+		{"a key and the same with a zero", "partners: {acme: {keys: [{id: k1, env: ONE_KEY}]}, city: {keys: [{id: k1, file: padded.key}]}}", "partners `acme` and `city` have the same key"},
+		{"a long key and its hash", "partners: {acme: {keys: [{id: k1, file: long.key}, {id: k2, file: hash.key}]}}", "keys `k1` and `k2` are the same"},
+		{"the topic of another's dead letters", "partners: {acme: {topic: t, keys: [{id: k1, env: ONE_KEY}]}, city: {topic: t.dead-letters, keys: [{id: k1, file: good.key}]}}", "the topic of partner `city`, t.dead-letters, is that of what partner `acme` has refused"},
 		{"one key twice", "partners: {acme: {keys: [{id: k1, env: ONE_KEY}, {id: k2, env: ONE_KEY}]}}", "keys `k1` and `k2` are the same"},
 	} {
-		dir := write(t, 0o600, map[string]string{"partners.yaml": c.file, "short.key": "short", "open.key": oneKey, "good.key": otherKey})
+		long := strings.Repeat(oneKey, 3)
+		hash := sha256.Sum256([]byte(long))
+		dir := write(t, 0o600, map[string]string{
+			"partners.yaml": c.file, "short.key": "short", "open.key": oneKey, "good.key": otherKey, "padded.key": oneKey + "\x00", "long.key": long, "hash.key": string(hash[:]),
+		})
 		if err := os.Chmod(filepath.Join(dir, "open.key"), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -25,7 +25,7 @@ import (
 // id and the same content every time, so the receiver can drop what it has.
 type Push struct {
 	Connection kafka.Connection
-	Topics     kafka.TopicsConfig // how topics are made that are missing
+	Topics     kafka.TopicsConfig // how the topic of dead letters is made if it is missing
 	Topic      string             // the partner's
 	Group      string             // the consumer group; pushes of one group share the work
 	URL        string
@@ -100,7 +100,10 @@ type owned struct {
 func (p Push) Run(ctx context.Context) error {
 	d := &pushing{Push: p.withDefaults(), life: ctx, feeds: map[int32]*owned{}}
 	d.http = poster(d.RequestTimeout)
-	var err error
+	err := mustExist(ctx, p.Connection, p.Topic)
+	if err != nil {
+		return err
+	}
 	d.client, err = p.Connection.Client(ctx,
 		kgo.ConsumerGroup(p.Group),
 		kgo.ConsumeTopics(p.Topic),

@@ -50,6 +50,9 @@ type Row struct {
 
 // Read counts what is committed on a partner's topic now. Rows are in order, a total before its parts.
 func (r Report) Read(ctx context.Context, c kafka.Connection, topic string) ([]Row, error) {
+	if err := mustExist(ctx, c, topic); err != nil {
+		return nil, err
+	}
 	count := newCount(r.By)
 	err := c.ReadTopic(ctx, topic, func(rec *kgo.Record) error {
 		o, err := Read(rec)

@@ -40,6 +40,20 @@ func lookUp(ctx context.Context, c kafka.Connection, topic string) (kadm.TopicDe
 	return details[topic], nil
 }
 
+// mustExist wants a topic to be there, before anything is done about it: a group that waits for it would wait for ever.
+func mustExist(ctx context.Context, c kafka.Connection, topic string) error {
+	cl, err := c.Client(ctx) // says it well where no broker answers
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	c.Asks = cl
+	if _, err = lookUp(ctx, c, topic); errors.As(err, new(*kafka.DeniedError)) {
+		return nil // whoever goes on says that, with all that is missing besides
+	}
+	return err
+}
+
 // passes says whether a look that failed can be otherwise later: no broker was there, or one was not ready. Another answer does not change by itself.
 func passes(err error) bool {
 	if errors.As(err, new(*NoTopicError)) {
