@@ -1,0 +1,52 @@
+package campaign
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestScenarios plays scenarios for a few campaigns, and wants what each says of what did not hold: nothing where all did.
+func TestScenarios(t *testing.T) {
+	var campaigns []*Campaign
+	for _, src := range []string{
+		"campaign: three\nversion: 1\nstarts: 2026-01-01\nlateness: 30 days\ngoal: {count: 3, of: hit}\nreward: {kind: points}\n",
+		"campaign: at-once\nversion: 1\nstarts: 2026-01-01\nlateness: 1h\ngoal: {event: hit}\nreward: {kind: points}\n",
+	} {
+		c, mistakes := Parse("c.yaml", []byte(src))
+		if mistakes != nil {
+			t.Fatal(mistakes)
+		}
+		campaigns = append(campaigns, c)
+	}
+	set, err := NewSet(campaigns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, scenario string
+		want           []string
+	}{
+		{"any order of no events is the only one", `
+events: []
+order: any
+rewards: []
+`, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			src := "scenarios:\n  - scenario: s" + strings.ReplaceAll(strings.TrimRight(test.scenario, "\n"), "\n", "\n    ") + "\n"
+			scenarios, mistakes := ParseScenarios("s.test.yaml", []byte(src))
+			if mistakes != nil {
+				t.Fatal(mistakes)
+			}
+			var got []string
+			for _, f := range scenarios[0].Run(set) {
+				got = append(got, f.Text)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("what did not hold (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
