@@ -42,10 +42,17 @@ type scenarioEvent struct {
 	user, kind    string
 	id, source    string
 	data          []byte // JSON; nil where there is none
-	expect        string // a decision; empty where none is expected
-	expectIn      string // the campaign that it is expected of; empty where there is one
+	expect        []expectedDecision
 	time, arrival int64  // Unix ns
 	told          string // `time` of the CloudEvent
+}
+
+type expectedDecision struct {
+	decision, campaign string // the campaign may be empty: any
+}
+
+func (e expectedDecision) is(d *Decided) bool {
+	return e.decision == d.Decision.String() && (e.campaign == "" || e.campaign == d.Campaign.ID)
 }
 
 type expectedReward struct {
@@ -290,7 +297,8 @@ func (e *scenarioEvent) readExpect(r *reader, n ast.Node) {
 	for _, d := range Decisions() {
 		names = append(names, d.String())
 	}
-	decision := oneOf(&e.expect, names...)
+	var expected expectedDecision
+	decision := oneOf(&expected.decision, names...)
 	if r.schema != nil {
 		r.note(schema{"anyOf": []schema{
 			r.describing(func() { decision(r, nil) }), r.describing(func() { r.noteMapping(decision) }),
@@ -299,12 +307,17 @@ func (e *scenarioEvent) readExpect(r *reader, n ast.Node) {
 	}
 	if _, ok := scalar(n); ok {
 		decision(r, n)
+		e.expect = append(e.expect, expected)
 		return
 	}
-	pairs, _ := r.pairs(n, "`expect`")
+	pairs, isMapping := r.pairs(n, "`expect`")
+	if isMapping && len(pairs) == 0 {
+		r.wrong(n, "`expect` names no decision: write one, for example too_late, or leave the key out")
+	}
 	for _, pair := range pairs {
-		e.expectIn = keyOf(pair)
+		expected.campaign = keyOf(pair)
 		decision(r, pair.Value)
+		e.expect = append(e.expect, expected)
 	}
 }
 
@@ -497,14 +510,13 @@ func (p *play) took(result *Result) (told []string) {
 
 func (p *play) decided(e *scenarioEvent, result *Result) {
 	var decisions []string
-	met := false
+	missing, _ := unmatched(e.expect, result.Decisions, expectedDecision.is)
 	for _, d := range result.Decisions {
 		text := d.Campaign.ID + ": " + d.Decision.String()
 		if d.Detail != "" {
 			text += " (" + d.Detail + ")"
 		}
 		decisions = append(decisions, text)
-		met = met || d.Decision.String() == e.expect && (e.expectIn == "" || e.expectIn == d.Campaign.ID)
 	}
 	decisions = append(decisions, p.took(result)...)
 	if len(decisions) == 0 {
@@ -513,8 +525,8 @@ func (p *play) decided(e *scenarioEvent, result *Result) {
 	if e.line > 0 {
 		p.why[e.user] = append(p.why[e.user], fmt.Sprintf("line %d, %s %s: %s", e.line, e.at, e.kind, strings.Join(decisions, "; ")))
 	}
-	if e.expect != "" && !met {
-		p.fail(e.line, e.user, "the event was to be %s%s, and is: %s", e.expect, ofCampaign(e.expectIn), strings.Join(decisions, "; "))
+	for _, want := range missing {
+		p.fail(e.line, e.user, "the event was to be %s%s, and is: %s", want.decision, ofCampaign(want.campaign), strings.Join(decisions, "; "))
 	}
 }
 

@@ -33,6 +33,16 @@ events: []
 order: any
 rewards: []
 `, nil},
+		{"of several decisions each is looked at", `
+events:
+  - {at: 2026-03-01 12:00, arrives: 2026-03-02 12:00, user: ann, type: hit, expect: {three: too_late, at-once: too_late}}
+  - {at: 2026-03-01 13:00, arrives: 2026-03-02 12:00, user: ann, type: hit, expect: {at-once: counted, three: not_matching}}
+rewards: []
+`, []string{
+			"the event was to be too_late for three, and is: at-once: too_late; three: counted",
+			"the event was to be counted for at-once, and is: at-once: too_late; three: counted",
+			"the event was to be not_matching for three, and is: at-once: too_late; three: counted",
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			src := "scenarios:\n  - scenario: s" + strings.ReplaceAll(strings.TrimRight(test.scenario, "\n"), "\n", "\n    ") + "\n"
