@@ -30,6 +30,9 @@ type Scenario struct {
 // maxAnyOrder bounds the events of a scenario that is played in every order: 6 have 720.
 const maxAnyOrder = 6
 
+// introducedAt is since when is known what a scenario says of its users.
+var introducedAt = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
+
 type scenarioUser struct {
 	id         string
 	zone       *zone
@@ -442,10 +445,11 @@ func (p *play) fail(line int, user, format string, args ...any) {
 	p.failures = append(p.failures, ScenarioFailure{p.scenario.File, line, fmt.Sprintf(format, args...), p.why[user]})
 }
 
-// introduce tells what is known of a user from the beginning.
+// introduce tells what is known of a user from the beginning: from the first arrival on, or where nothing arrives, since it is so.
 func (p *play) introduce(u scenarioUser) {
-	if len(p.scenario.events) == 0 {
-		return
+	begins := introducedAt
+	if events := p.scenario.events; len(events) > 0 {
+		begins = events[0].arrival
 	}
 	data := append([]byte(`{"attributes":`), u.attributes...)
 	if u.zone != nil {
@@ -453,7 +457,7 @@ func (p *play) introduce(u scenarioUser) {
 	}
 	e := scenarioEvent{
 		user: u.id, kind: "stampede.profile", id: "users", source: "/scenario/users", data: append(data, '}'),
-		told: "2000-01-01T00:00:00Z", arrival: p.scenario.events[0].arrival,
+		told: string(formatTime(nil, introducedAt)), arrival: begins,
 	}
 	p.event(&e)
 }

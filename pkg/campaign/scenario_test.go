@@ -13,6 +13,7 @@ func TestScenarios(t *testing.T) {
 	for _, src := range []string{
 		"campaign: three\nversion: 1\nstarts: 2026-01-01\nlateness: 30 days\ngoal: {count: 3, of: hit}\nreward: {kind: points}\n",
 		"campaign: at-once\nversion: 1\nstarts: 2026-01-01\nlateness: 1h\ngoal: {event: hit}\nreward: {kind: points}\n",
+		"campaign: quiet\nversion: 1\nstarts: 2026-01-01\neligible: user.plan == \"gold\"\ngoal: {none: claim, per: quarter}\nreward: {kind: points}\n",
 	} {
 		c, mistakes := Parse("c.yaml", []byte(src))
 		if mistakes != nil {
@@ -32,6 +33,13 @@ func TestScenarios(t *testing.T) {
 events: []
 order: any
 rewards: []
+`, nil},
+		{"who does nothing is known all the same", `
+users: {ann: {plan: gold}, bob: {}}
+events: []
+until: 2026-04-03 12:01
+rewards:
+  - {user: ann, campaign: quiet}
 `, nil},
 		{"of several decisions each is looked at", `
 events:
