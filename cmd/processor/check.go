@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
@@ -17,9 +14,6 @@ type check struct {
 	Campaigns string `arg:"" type:"existingdir" help:"The directory of campaign files."`
 	Format    string `enum:"text,json" default:"text" help:"text, or json for editors and CI (${default})."`
 }
-
-// errMistakes means that there are mistakes; they have been told.
-var errMistakes = errors.New("there are mistakes")
 
 // Run is called by main.
 func (c *check) Run() error {
@@ -32,18 +26,14 @@ func (c *check) Run() error {
 	if err != nil {
 		return err
 	}
-	mistakes = append(mistakes, inScenarios...)
+	mistakes, warnings = placedIn(c.Campaigns, append(mistakes, inScenarios...)), placedIn(c.Campaigns, warnings)
 	if c.Format == "json" {
 		return c.tellJSON(mistakes, warnings)
 	}
-	for _, w := range warnings {
-		fmt.Fprintf(os.Stderr, "%s:%d:%d: warning: %s\n%s", w.File, w.Line, w.Column, w.Message, c.excerpt(w))
+	if err := errors.Join(listMistakes(os.Stderr, "warning: ", warnings), listMistakes(os.Stderr, "", mistakes)); err != nil {
+		return err
 	}
 	if len(mistakes) > 0 {
-		for _, m := range mistakes {
-			fmt.Fprintln(os.Stderr, m.Error())
-			fmt.Fprint(os.Stderr, c.excerpt(m))
-		}
 		return fmt.Errorf("%w: %d", errMistakes, len(mistakes))
 	}
 	for _, c := range set.Campaigns() {
@@ -62,7 +52,7 @@ func (c *check) scenarios() (mistakes campaign.Mistakes, err error) {
 		if e.IsDir() || !campaign.ScenarioFile(e.Name()) {
 			continue
 		}
-		src, err := os.ReadFile(filepath.Join(c.Campaigns, e.Name()))
+		src, err := campaign.ReadFile(os.DirFS(c.Campaigns), e.Name())
 		if err != nil {
 			return nil, err
 		}
@@ -70,30 +60,6 @@ func (c *check) scenarios() (mistakes campaign.Mistakes, err error) {
 		mistakes = append(mistakes, wrong...)
 	}
 	return mistakes, nil
-}
-
-// excerpt is the line of a mistake with a caret below its place; empty where the file has no such line.
-func (c *check) excerpt(m campaign.Mistake) string {
-	src, err := os.ReadFile(filepath.Join(c.Campaigns, filepath.FromSlash(m.File)))
-	if err != nil {
-		return ""
-	}
-	lines := bytes.Split(src, []byte("\n"))
-	if m.Line > len(lines) {
-		return ""
-	}
-	line := strings.TrimRight(string(lines[m.Line-1]), "\r")
-	if strings.TrimSpace(line) == "" {
-		return ""
-	}
-	before := []rune(line)
-	before = before[:min(m.Column-1, len(before))]
-	for i, r := range before {
-		if r != '\t' {
-			before[i] = ' '
-		}
-	}
-	return "    " + line + "\n    " + string(before) + "^\n"
 }
 
 // tellJSON writes mistakes and warnings as a list of objects.

@@ -2,14 +2,9 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"os"
-
 	"github.com/alecthomas/kong"
 
 	"github.com/stampede-rewards/stampede/internal/command"
-	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
 // commands are the subcommands: flags, help and environment are declared here and nowhere else.
@@ -39,15 +34,4 @@ type commands struct {
 
 func main() {
 	command.Main("processor", "Stampede: exactly-once rewards on Kafka.", &commands{}, tellMistakes)
-}
-
-// tellMistakes writes every mistake in campaign files with its place.
-func tellMistakes(err error) bool {
-	var mistakes campaign.Mistakes
-	if !errors.As(err, &mistakes) {
-		return false
-	}
-	fmt.Fprintln(os.Stderr, mistakes)
-	fmt.Fprintf(os.Stderr, "%d mistakes\n", len(mistakes))
-	return true
 }

@@ -35,7 +35,7 @@ var errRefused = errors.New("nothing would be published: mend what is told above
 
 // Run is called by main.
 func (p *publish) Run(ctx context.Context) error {
-	campaigns, err := campaign.Load(os.DirFS(p.Dir), ".")
+	campaigns, err := loadCampaigns(p.Dir)
 	switch {
 	case errors.Is(err, campaign.ErrNoCampaign) && p.WithdrawAll:
 		if campaigns, err = campaign.NewSet(nil); err != nil {

@@ -18,7 +18,6 @@ import (
 	"github.com/stampede-rewards/stampede/internal/partner"
 	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/internal/tracing"
-	"github.com/stampede-rewards/stampede/pkg/campaign"
 	"github.com/stampede-rewards/stampede/pkg/state"
 )
 
@@ -119,7 +118,7 @@ func boundHeap(memory int64) {
 // publish adds what the directory has and is not in force yet. What can't be added is told and stops nothing: a processor that starts with
 // yesterday's files is to work by what was published since.
 func (r *run) publish(ctx context.Context, connection kafka.Connection, partners *partner.Partners, log *slog.Logger) error {
-	campaigns, err := campaign.Load(os.DirFS(r.Campaigns), ".")
+	campaigns, err := loadCampaigns(r.Campaigns)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ type input struct {
 
 // open loads the campaigns and opens the events.
 func (i input) open() (*campaign.Set, io.ReadCloser, error) {
-	set, err := campaign.Load(os.DirFS(i.Campaigns), ".")
+	set, err := loadCampaigns(i.Campaigns)
 	if err != nil {
 		return nil, nil, err
 	}

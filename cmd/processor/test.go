@@ -50,7 +50,7 @@ func (t *test) Run() error {
 		}
 		set := sets[dir]
 		if set == nil {
-			if set, err = campaign.Load(os.DirFS(dir), "."); err != nil {
+			if set, err = loadCampaigns(dir); err != nil {
 				return err
 			}
 			sets[dir] = set
@@ -107,16 +107,6 @@ func (t *test) files() (files []string, err error) {
 		return nil, fmt.Errorf("no scenarios in %s: they are files that end in .test.yaml", strings.Join(t.Paths, ", "))
 	}
 	return files, nil
-}
-
-// relative is how a file is called in what is told.
-func relative(file string) string {
-	if dir, err := os.Getwd(); err == nil {
-		if rel, err := filepath.Rel(dir, file); err == nil && !strings.HasPrefix(rel, "..") {
-			return rel
-		}
-	}
-	return file
 }
 
 func (t *test) tell(s *campaign.Scenario, failures []campaign.ScenarioFailure) {

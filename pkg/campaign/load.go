@@ -77,7 +77,7 @@ func read(fsys fs.FS, dir string) (*loading, error) {
 	}
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
-		src, err := readFile(fsys, name)
+		src, err := ReadFile(fsys, name)
 		if err != nil {
 			return nil, fmt.Errorf("read campaign %s: %w", name, err)
 		}
@@ -203,12 +203,17 @@ func openText(name string, src, text []byte) *file {
 	return f
 }
 
-// readFile reads a file, or as much of it as shows that it is too large.
-func readFile(fsys fs.FS, name string) ([]byte, error) {
+// ReadFile reads a file of campaigns or scenarios, or as much of it as shows that it is too large.
+func ReadFile(fsys fs.FS, name string) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
 	}
+	return readOpen(f)
+}
+
+// readOpen does so, and closes the file.
+func readOpen(f fs.File) ([]byte, error) {
 	defer f.Close() //nolint:errcheck // it was read
 	src, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	return bytes.TrimPrefix(src, []byte(byteOrderMark)), err

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"testing/fstest"
 	"text/template"
-	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -92,42 +91,16 @@ func hasKey(text, key string) bool { return strings.Contains("\n"+text, "\n"+key
 func (c *goldenCase) told() string {
 	_, warnings, err := Check(c.files, ".")
 	var b strings.Builder
-	tell := func(m Mistake, severity string) {
-		fmt.Fprintf(&b, "%s:%d:%d: %s%s\n", m.File, m.Line, m.Column, severity, m.Message)
-		lines := strings.Split(string(c.files[m.File].Data), "\n")
-		if m.Line > len(lines) {
-			return
+	tell := func(mistakes Mistakes, severity string) {
+		if err := mistakes.List(&b, severity, c.files.Open); err != nil {
+			fmt.Fprintln(&b, err)
 		}
-		line := []rune(strings.Map(func(c rune) rune { // what can't be seen is a question mark here
-			if unicode.IsControl(c) && c != '\t' || c == '\ufeff' {
-				return '?'
-			}
-			return c
-		}, strings.TrimRight(lines[m.Line-1], "\r")))
-		if strings.TrimSpace(string(line)) == "" {
-			return
-		}
-		before := slices.Clone(line[:min(m.Column-1, len(line))])
-		for i, r := range before {
-			if r != '\t' {
-				before[i] = ' '
-			}
-		}
-		const most = 120
-		if len(line) > most {
-			line, before = append(line[:most], []rune("...")...), before[:min(most, len(before))]
-		}
-		fmt.Fprintf(&b, "    %s\n    %s^\n", string(line), string(before))
 	}
-	for _, w := range warnings {
-		tell(w, "warning: ")
-	}
+	tell(warnings, "warning: ")
 	var mistakes Mistakes
 	switch {
 	case errors.As(err, &mistakes):
-		for _, m := range mistakes {
-			tell(m, "")
-		}
+		tell(mistakes, "")
 	case err != nil:
 		fmt.Fprintln(&b, err)
 	}
