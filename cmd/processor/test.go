@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,64 +26,129 @@ type test struct {
 // errScenarios means that a scenario failed; what failed has been told.
 var errScenarios = errors.New("scenarios failed")
 
-// Run is called by main.
+// Run is called by main. The report is written whatever is wrong: a CI must not find the one of the run before.
 func (t *test) Run() error {
+	r := testRun{test: t, report: junit{Name: "stampede"}, loaded: map[string]*loaded{}}
 	files, err := t.files()
+	if err != nil {
+		r.report.wrong(strings.Join(t.Paths, ", "), err.Error(), "")
+	}
+	for _, file := range files {
+		err = errors.Join(err, r.file(file))
+	}
+	if t.JUnit != "" {
+		err = errors.Join(err, r.report.write(t.JUnit))
+	}
 	if err != nil {
 		return err
 	}
-	var mistakes campaign.Mistakes
-	report := junit{Name: "stampede"}
-	failed := 0
-	sets := map[string]*campaign.Set{} // by directory
-	for _, file := range files {
-		src, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		scenarios, wrong := campaign.ParseScenarios(relative(file), src)
-		if wrong != nil {
-			mistakes = append(mistakes, wrong...)
-			continue
-		}
-		dir := t.Campaigns
-		if dir == "" {
-			dir = filepath.Dir(file)
-		}
-		set := sets[dir]
-		if set == nil {
-			if set, err = loadCampaigns(dir); err != nil {
-				return err
-			}
-			sets[dir] = set
-		}
-		for i := range scenarios {
-			began := time.Now()
-			failures := scenarios[i].Run(set)
-			report.add(&scenarios[i], failures, time.Since(began))
-			t.tell(&scenarios[i], failures)
-			if len(failures) > 0 {
-				failed++
-			}
-		}
-	}
-	if len(mistakes) > 0 {
-		return mistakes
-	}
-	if t.JUnit != "" {
-		if err := report.write(t.JUnit); err != nil {
-			return err
-		}
-	}
-	noun := "scenarios"
-	if report.Tests == 1 {
-		noun = "scenario"
-	}
-	fmt.Printf("%d %s, %d failed\n", report.Tests, noun, failed)
-	if failed > 0 {
+	fmt.Println(r.summary())
+	switch {
+	case r.mistakes > 0:
+		return fmt.Errorf("%w: %d", errMistakes, r.mistakes)
+	case r.report.Failures > 0:
 		return errScenarios
 	}
 	return nil
+}
+
+// testRun is a run over files. What can't be read stops the scenarios that need it, and no others.
+type testRun struct {
+	*test
+	report           junit
+	loaded           map[string]*loaded // by directory
+	mistakes, notRun int                // notRun are files
+}
+
+// loaded is a directory of campaigns; nothing is in force where it has mistakes, which have been told.
+type loaded struct {
+	set *campaign.Set
+}
+
+// file runs the scenarios of a file. What is returned is no matter of what stands in it.
+func (r *testRun) file(file string) error {
+	name := relative(file)
+	src, err := campaign.ReadFile(os.DirFS(filepath.Dir(file)), filepath.Base(file))
+	if err != nil {
+		r.report.wrong(name, err.Error(), "")
+		return err
+	}
+	scenarios, wrong := campaign.ParseScenarios(name, src)
+	if len(wrong) > 0 {
+		return r.wrong(wrong)
+	}
+	dir := r.Campaigns
+	if dir == "" {
+		dir = filepath.Dir(file)
+	}
+	d, err := r.load(dir)
+	if err != nil {
+		return err
+	}
+	if d.set == nil {
+		r.notRun++
+		why := "not run: the campaigns in " + relative(dir) + " can't be loaded"
+		fmt.Fprintf(os.Stderr, "%s: %s\n", name, why)
+		r.report.wrong(name, why, "")
+		return nil
+	}
+	for i := range scenarios {
+		began := time.Now()
+		failures := scenarios[i].Run(d.set)
+		r.report.add(&scenarios[i], failures, time.Since(began))
+		r.tell(&scenarios[i], failures)
+	}
+	return nil
+}
+
+// load reads a directory of campaigns once.
+func (r *testRun) load(dir string) (*loaded, error) {
+	if d := r.loaded[dir]; d != nil {
+		return d, nil
+	}
+	d := &loaded{}
+	r.loaded[dir] = d
+	var err error
+	d.set, err = loadCampaigns(dir)
+	if mistakes, wrong := errors.AsType[campaign.Mistakes](err); wrong {
+		return d, r.wrong(mistakes)
+	}
+	if err != nil {
+		r.mistakes++
+		fmt.Fprintf(os.Stderr, "%s: %v\n", relative(dir), err)
+		r.report.wrong(relative(dir), err.Error(), "")
+	}
+	return d, nil
+}
+
+// wrong tells mistakes, and reports those of each file.
+func (r *testRun) wrong(mistakes campaign.Mistakes) error {
+	r.mistakes += len(mistakes)
+	byFile := map[string]campaign.Mistakes{}
+	for _, m := range mistakes {
+		byFile[m.File] = append(byFile[m.File], m)
+	}
+	for _, file := range slices.Sorted(maps.Keys(byFile)) {
+		var text strings.Builder
+		if err := listMistakes(&text, "", byFile[file]); err != nil {
+			return err
+		}
+		fmt.Fprint(os.Stderr, text.String())
+		r.report.wrong(file, byFile[file][0].Message, text.String())
+	}
+	return nil
+}
+
+func (r *testRun) summary() string {
+	noun := "scenarios"
+	if r.report.scenarios == 1 {
+		noun = "scenario"
+	}
+	text := fmt.Sprintf("%d %s, %d failed", r.report.scenarios, noun, r.report.Failures)
+	if r.notRun > 0 {
+		text += fmt.Sprintf("; files that were not run: %d", r.notRun)
+	}
+	return text
 }
 
 func (t *test) files() (files []string, err error) {
@@ -140,7 +207,10 @@ type junit struct {
 	Name     string      `xml:"name,attr"`
 	Tests    int         `xml:"tests,attr"`
 	Failures int         `xml:"failures,attr"`
+	Errors   int         `xml:"errors,attr"` // files that can't be run
 	Cases    []junitCase `xml:"testcase"`
+
+	scenarios int
 }
 
 type junitCase struct {
@@ -148,6 +218,7 @@ type junitCase struct {
 	Name    string        `xml:"name,attr"`
 	Seconds float64       `xml:"time,attr"`
 	Failure *junitFailure `xml:"failure,omitempty"`
+	Error   *junitFailure `xml:"error,omitempty"`
 }
 
 type junitFailure struct {
@@ -157,6 +228,7 @@ type junitFailure struct {
 
 func (j *junit) add(s *campaign.Scenario, failures []campaign.ScenarioFailure, took time.Duration) {
 	j.Tests++
+	j.scenarios++
 	c := junitCase{Class: s.File, Name: s.Name, Seconds: took.Seconds()}
 	if len(failures) > 0 {
 		j.Failures++
@@ -166,6 +238,13 @@ func (j *junit) add(s *campaign.Scenario, failures []campaign.ScenarioFailure, t
 		}
 	}
 	j.Cases = append(j.Cases, c)
+}
+
+// wrong reports a file that can't be run as a test of its own.
+func (j *junit) wrong(file, message, text string) {
+	j.Tests++
+	j.Errors++
+	j.Cases = append(j.Cases, junitCase{Class: file, Name: file, Error: &junitFailure{Message: message, Text: text}})
 }
 
 func (j *junit) write(file string) error {
