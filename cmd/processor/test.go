@@ -93,6 +93,12 @@ func (r *testRun) file(file string) error {
 		return nil
 	}
 	for i := range scenarios {
+		wrong = append(wrong, scenarios[i].Unknown(d.set)...)
+	}
+	if len(wrong) > 0 {
+		return r.wrong(wrong)
+	}
+	for i := range scenarios {
 		began := time.Now()
 		failures := scenarios[i].Run(d.set)
 		r.report.add(&scenarios[i], failures, time.Since(began))

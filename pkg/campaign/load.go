@@ -31,6 +31,9 @@ type Set struct {
 // ErrNoCampaign means that a directory has no campaign that could be in force.
 var ErrNoCampaign = errors.New("no campaign")
 
+// ErrOnlyDishes means that all of a directory's campaigns have parameters and nobody orders one. It is an ErrNoCampaign.
+var ErrOnlyDishes = fmt.Errorf("%w in force", ErrNoCampaign)
+
 // maxCampaigns bounds a directory of campaigns: its files, and what is in force by them.
 const maxCampaigns = 10_000
 
@@ -49,7 +52,11 @@ func Check(fsys fs.FS, dir string) (set *Set, warnings Mistakes, err error) {
 	if len(l.mistakes) > 0 {
 		return nil, l.allWarnings(), l.mistakes
 	}
-	if len(l.campaigns) == 0 {
+	switch {
+	case len(l.campaigns) > 0:
+	case len(l.menu) > 0:
+		return nil, l.allWarnings(), fmt.Errorf("%w by %s: its campaigns have `parameters`, and are in force where a sponsor's file orders them", ErrOnlyDishes, dir)
+	default:
 		return nil, l.allWarnings(), fmt.Errorf("%w in %s: a campaign is a file that ends in .yaml, and one with `parameters` is in force where a sponsor's file orders it", ErrNoCampaign, dir)
 	}
 	set, err = NewSet(l.campaigns)
@@ -68,10 +75,7 @@ func read(fsys fs.FS, dir string) (*loading, error) {
 		src  []byte
 	}
 	var orders []order
-	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
-		ext := path.Ext(e.Name())
-		return e.IsDir() || ScenarioFile(e.Name()) || ext != ".yaml" && ext != ".yml"
-	})
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.IsDir() || ScenarioFile(e.Name()) || !File(e.Name()) })
 	if len(entries) > maxCampaigns {
 		return nil, fmt.Errorf("read campaigns in %s: there are %d campaign files, at most %d are read: delete those of what has ended", dir, len(entries), maxCampaigns)
 	}
@@ -105,6 +109,9 @@ func read(fsys fs.FS, dir string) (*loading, error) {
 	}
 	return l, nil
 }
+
+// File reports whether a file's name says that Load or ParseScenarios reads it: it ends in .yaml or .yml.
+func File(name string) bool { return path.Ext(name) == ".yaml" || path.Ext(name) == ".yml" }
 
 // loading is a directory that is being read.
 type loading struct {

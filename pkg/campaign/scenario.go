@@ -25,6 +25,13 @@ type Scenario struct {
 	rewards  []expectedReward
 	outcomes []expectedOutcome
 	ends     bool // outcomes are expected, if only none
+	named    []namedCampaign
+}
+
+// namedCampaign is where a scenario names a campaign.
+type namedCampaign struct {
+	id           string
+	line, column int
 }
 
 // maxAnyOrder bounds the events of a scenario that is played in every order: 6 have 720.
@@ -180,8 +187,9 @@ func (s *Scenario) read(r *reader, n ast.Node) {
 		}
 	}
 	if until != nil {
-		s.until, _ = r.localTime(until, s.zone)
-		if k := len(s.events); k > 0 && s.until < s.events[k-1].arrival {
+		var readable bool
+		s.until, _, readable = r.localTime(until, s.zone)
+		if k := len(s.events); readable && k > 0 && s.until < s.events[k-1].arrival {
 			r.wrong(until, "`until` lies before the last event arrives")
 		}
 	}
@@ -261,7 +269,7 @@ func (s *Scenario) readEvent(r *reader, n ast.Node) {
 		{"data", "what it says", false, described(func(*reader) {}, func(r *reader, n ast.Node) { e.data = r.appendJSON(nil, n, 1) })},
 		{"id", "its id, where two events are to have the same", false, text(&e.id)},
 		{"source", "its source", false, text(&e.source)},
-		{"expect", "the decision, for example too_late; where several campaigns look at it, `campaign: decision`", false, e.readExpect},
+		{"expect", "the decision, for example too_late; where several campaigns look at it, `campaign: decision`", false, func(r *reader, n ast.Node) { s.readExpect(r, n, &e) }},
 	})
 	if at == nil {
 		return
@@ -270,14 +278,15 @@ func (s *Scenario) readEvent(r *reader, n ast.Node) {
 		e.id = fmt.Sprintf("event-%d", len(s.events)+1)
 	}
 	z := s.zoneOf(e.user)
-	e.time, e.told = r.localTime(at, z)
+	e.time, e.told, _ = r.localTime(at, z)
 	e.at, _ = scalar(at)
 	e.arrival = e.time
+	saysWhen := false
 	if arrives != nil {
-		e.arrival, _ = r.localTime(arrives, z)
+		e.arrival, _, saysWhen = r.localTime(arrives, z)
 	}
 	if k := len(s.events); k > 0 && e.arrival < s.events[k-1].arrival {
-		if arrives != nil {
+		if saysWhen {
 			r.wrong(n, "events are in the order of arrival, and this one arrives before the one above")
 		}
 		e.arrival = s.events[k-1].arrival
@@ -295,7 +304,7 @@ func (s *Scenario) zoneOf(user string) *zone {
 	return s.zone
 }
 
-func (e *scenarioEvent) readExpect(r *reader, n ast.Node) {
+func (s *Scenario) readExpect(r *reader, n ast.Node, e *scenarioEvent) {
 	var names []string
 	for _, d := range Decisions() {
 		names = append(names, d.String())
@@ -319,6 +328,7 @@ func (e *scenarioEvent) readExpect(r *reader, n ast.Node) {
 	}
 	for _, pair := range pairs {
 		expected.campaign = keyOf(pair)
+		s.names(expected.campaign, pair.Key)
 		decision(r, pair.Value)
 		e.expect = append(e.expect, expected)
 	}
@@ -330,13 +340,13 @@ func (s *Scenario) readReward(r *reader, n ast.Node) {
 	var at ast.Node
 	r.fields(n, "an expected reward", []field{
 		{"user", "who gets it", true, text(&e.user)},
-		{"campaign", "the campaign's id", true, text(&e.campaign)},
+		{"campaign", "the campaign's id", true, s.campaign(&e.campaign)},
 		{"cycle", "its ordinal or period, where that matters", false, text(&e.cycle)},
 		{"tier", "its tier, where that matters", false, text(&e.tier)},
 		{"achieved_at", "the local time at which it was achieved, where that matters", false, later(&at)},
 	})
 	if at != nil {
-		e.achieved, _ = r.localTime(at, s.zoneOf(e.user))
+		e.achieved, _, _ = r.localTime(at, s.zoneOf(e.user))
 		e.achievedAt, _ = scalar(at)
 	}
 	s.rewards = append(s.rewards, e)
@@ -347,30 +357,64 @@ func (s *Scenario) readOutcome(r *reader, n ast.Node) {
 	e.line, _ = place(n)
 	r.fields(n, "an outcome", []field{
 		{"user", "whose it is", true, text(&e.user)},
-		{"campaign", "the campaign's id", true, text(&e.campaign)},
+		{"campaign", "the campaign's id", true, s.campaign(&e.campaign)},
 		{"outcome", "`failed`, `withdrawn` or `budget_exhausted`", true, oneOf(&e.outcome, Failed.String(), Withdrawn.String(), BudgetExhausted.String())},
 		{"cycle", "its ordinal or period, where that matters", false, text(&e.cycle)},
 	})
 	s.outcomes = append(s.outcomes, e)
 }
 
+// campaign reads a campaign's id.
+func (s *Scenario) campaign(to *string) func(*reader, ast.Node) {
+	return described(func(r *reader) { text(to)(r, nil) }, func(r *reader, n ast.Node) {
+		text(to)(r, n)
+		s.names(*to, n)
+	})
+}
+
+func (s *Scenario) names(id string, at ast.Node) {
+	line, column := place(at)
+	s.named = append(s.named, namedCampaign{id, line, column})
+}
+
+// Unknown are the campaigns that the scenario names and that are not in force: mistakes in its file.
+func (s *Scenario) Unknown(set *Set) Mistakes {
+	ids := make([]string, len(set.campaigns))
+	for i, c := range set.campaigns {
+		ids[i] = c.ID
+	}
+	r := &reader{file: s.File}
+	for _, n := range s.named {
+		if slices.Contains(ids, n.id) {
+			continue
+		}
+		r.add(n.line, n.column, "no campaign `%s` is in force here%s", shown(n.id), suggestOf(n.id, ids))
+	}
+	return r.mistakes
+}
+
 // localTime reads "2026-03-01 20:00" on a zone's wall clock, or an RFC 3339 time. told is how the CloudEvent says it: with an
-// offset only where the author wrote one.
-func (r *reader) localTime(n ast.Node, z *zone) (ns int64, told string) {
+// offset only where the author wrote one. ok is false where it can't be read.
+func (r *reader) localTime(n ast.Node, z *zone) (ns int64, told string, ok bool) {
 	s, _ := scalar(n)
 	if ns, _, err := parseTime(s); err == nil {
-		return ns, s
+		return ns, s, true
+	}
+	const date = "2006-01-02"
+	if day, err := time.Parse(date, s[:min(len(s), len(date))]); err == nil && (day.Year() < firstYear || day.Year() > lastYear) {
+		r.wrong(n, "%s is out of range: the years from %d to %d can be kept", describe(n), firstYear, lastYear)
+		return 0, "", false
 	}
 	for _, form := range []string{"2006-01-02 15:04", "2006-01-02 15:04:05"} {
 		if t, err := time.ParseInLocation(form, s, z.location); err == nil {
 			if t.Format(form) != s {
 				r.wrong(n, "%s does not exist on the clocks of %s: they were changed", describe(n), z.name)
 			}
-			return t.UnixNano(), t.UTC().Format(time.RFC3339)
+			return t.UnixNano(), t.UTC().Format(time.RFC3339), true
 		}
 	}
 	r.wrong(n, "write a time such as 2026-03-01 20:00 or 2026-03-01T20:00:00-05:00, not %s", describe(n))
-	return 0, ""
+	return 0, "", false
 }
 
 // Run plays a scenario for the campaigns in force, and returns what was expected and did not happen.

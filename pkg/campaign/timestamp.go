@@ -24,6 +24,12 @@ const (
 
 var errTime = errors.New("no RFC 3339 time, for example 2026-03-01T09:30:00+01:00")
 
+// The years of which every instant can be kept as Unix ns.
+const (
+	firstYear = 1678
+	lastYear  = 2261
+)
+
 // parseTime reads an RFC 3339 timestamp as Unix ns; digits beyond ns are cut off. A leap second (:60) is refused: it has no
 // place of its own on the Unix time line, so two instants would become one. Years outside 1678 to 2261 do not fit.
 func parseTime(s string) (ns int64, offset zoneOffset, err error) {
@@ -69,8 +75,8 @@ func parseTime(s string) (ns int64, offset zoneOffset, err error) {
 	default:
 		return 0, zoneOffset{}, errTime
 	}
-	if year < 1678 || year > 2261 {
-		return 0, zoneOffset{}, fmt.Errorf("the year %d: only 1678 to 2261 can be kept", year)
+	if year < firstYear || year > lastYear {
+		return 0, zoneOffset{}, fmt.Errorf("the year %d: only %d to %d can be kept", year, firstYear, lastYear)
 	}
 	seconds := int64(DayOf(year, time.Month(month), day))*secondsPerDay + int64(hour*secondsPerHour+minute*60+second-east)
 	return seconds*int64(time.Second) + int64(fraction), offset, nil
