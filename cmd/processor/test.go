@@ -195,7 +195,7 @@ func (t *test) tell(s *campaign.Scenario, failures []campaign.ScenarioFailure) {
 	}
 }
 
-// told is a failure with why, indented.
+// told is a failure with why, and with what is lacking, indented.
 func told(f campaign.ScenarioFailure) string {
 	lines := []string{fmt.Sprintf("  %s:%d: %s", f.File, f.Line, f.Text)}
 	if len(f.Why) > 0 {
@@ -203,6 +203,12 @@ func told(f campaign.ScenarioFailure) string {
 	}
 	for _, line := range f.Why {
 		lines = append(lines, "      "+line)
+	}
+	if len(f.Stands) > 0 {
+		lines = append(lines, fmt.Sprintf("    where %s stands in %s at the end:", f.User, f.Campaign))
+	}
+	for _, sentence := range f.Stands {
+		lines = append(lines, "      "+sentence)
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

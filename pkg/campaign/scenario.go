@@ -114,6 +114,9 @@ type ScenarioFailure struct {
 	Line int
 	Text string   // what was expected, and what happened
 	Why  []string // the decisions of the user concerned, one a line
+
+	User, Campaign string   // concerned; the campaign may be empty
+	Stands         []string // where the user stands in the campaign at the end, in sentences
 }
 
 // ScenarioFile reports whether a file's name says that it holds scenarios and no campaign: it ends in .test.yaml or .test.yml.
@@ -457,7 +460,7 @@ func eachOrder(events []scenarioEvent, visit func([]scenarioEvent) (more bool)) 
 func (s *Scenario) play(set *Set, events []scenarioEvent) []ScenarioFailure {
 	engine := NewEngine(set, 0)
 	engine.TellDetails()
-	p := play{scenario: s, replay: NewReplay(engine), why: map[string][]string{}}
+	p := play{scenario: s, engine: engine, replay: NewReplay(engine), why: map[string][]string{}}
 	p.replay.DecideAtOnce()
 	for _, u := range s.users {
 		p.introduce(u)
@@ -472,12 +475,18 @@ func (s *Scenario) play(set *Set, events []scenarioEvent) []ScenarioFailure {
 	if s.ends {
 		p.compareOutcomes()
 	}
+	for i := range p.failures {
+		if f := &p.failures[i]; f.Campaign != "" {
+			f.Stands = p.stands(f.User, f.Campaign)
+		}
+	}
 	return p.failures
 }
 
 // play is a scenario that is being run.
 type play struct {
 	scenario *Scenario
+	engine   *Engine
 	replay   *Replay
 	rewards  []Reward
 	outcomes []Outcome           // but those of rewards
@@ -486,7 +495,28 @@ type play struct {
 }
 
 func (p *play) fail(line int, user, format string, args ...any) {
-	p.failures = append(p.failures, ScenarioFailure{p.scenario.File, line, fmt.Sprintf(format, args...), p.why[user]})
+	p.failIn("", line, user, format, args...)
+}
+
+// failIn does so where it is about one campaign.
+func (p *play) failIn(campaign string, line int, user, format string, args ...any) {
+	p.failures = append(p.failures, ScenarioFailure{
+		File: p.scenario.File, Line: line, Text: fmt.Sprintf(format, args...), Why: p.why[user], User: user, Campaign: campaign,
+	})
+}
+
+// stands tells where a user stands in a campaign now: what a reward that was not issued waits for.
+func (p *play) stands(user, campaign string) []string {
+	l := p.replay.Ledger(user)
+	if l == nil {
+		return []string{"Nothing is known of the user."}
+	}
+	for _, s := range p.engine.Explain(l, p.replay.Clock()) {
+		if s.Campaign.ID == campaign {
+			return s.Sentences
+		}
+	}
+	return nil
 }
 
 // introduce tells what is known of a user from the beginning: from the first arrival on, or where nothing arrives, since it is so.
@@ -574,7 +604,7 @@ func (p *play) decided(e *scenarioEvent, result *Result) {
 		p.why[e.user] = append(p.why[e.user], fmt.Sprintf("line %d, %s %s: %s", e.line, e.at, e.kind, strings.Join(decisions, "; ")))
 	}
 	for _, want := range missing {
-		p.fail(e.line, e.user, "the event was to be %s%s, and is: %s", want.decision, ofCampaign(want.campaign), strings.Join(decisions, "; "))
+		p.failIn(want.campaign, e.line, e.user, "the event was to be %s%s, and is: %s", want.decision, ofCampaign(want.campaign), strings.Join(decisions, "; "))
 	}
 }
 
@@ -589,10 +619,10 @@ func ofCampaign(id string) string {
 func (p *play) compareRewards() {
 	missing, extra := unmatched(p.scenario.rewards, p.rewards, expectedReward.is)
 	for _, want := range missing {
-		p.fail(want.line, want.user, "expected: %s; it was not issued", want)
+		p.failIn(want.campaign, want.line, want.user, "expected: %s; it was not issued", want)
 	}
 	for _, r := range extra {
-		p.fail(p.scenario.Line, r.User, "not expected: %s gets a reward of %s, cycle %s, tier %s", r.User, r.Campaign.ID, r.Cycle, r.Tier)
+		p.failIn(r.Campaign.ID, p.scenario.Line, r.User, "not expected: %s gets a reward of %s, cycle %s, tier %s", r.User, r.Campaign.ID, r.Cycle, r.Tier)
 	}
 }
 
@@ -600,10 +630,10 @@ func (p *play) compareRewards() {
 func (p *play) compareOutcomes() {
 	missing, extra := unmatched(p.scenario.outcomes, p.outcomes, expectedOutcome.is)
 	for _, want := range missing {
-		p.fail(want.line, want.user, "expected: %s; it does not", want)
+		p.failIn(want.campaign, want.line, want.user, "expected: %s; it does not", want)
 	}
 	for _, o := range extra {
-		p.fail(p.scenario.Line, o.User, "not expected: %s ends for %s as %s, cycle %s", o.Campaign.ID, o.User, o.Kind, o.Cycle)
+		p.failIn(o.Campaign.ID, p.scenario.Line, o.User, "not expected: %s ends for %s as %s, cycle %s", o.Campaign.ID, o.User, o.Kind, o.Cycle)
 	}
 }
 
