@@ -47,10 +47,11 @@ ZOMBIES ?= 0
 chaos: ## processes, disks, the network and a real Kafka fail under load for MINUTES (default 10); SEED=n draws the same again, KILLS=100 ZOMBIES=20 as many instead
 	go test -v -count=1 -timeout 0 -run '^TestChaos$$' ./internal/endtoend -seed $(or $(SEED),0) -minutes $(MINUTES) -rate $(RATE) -kills $(KILLS) -zombies $(ZOMBIES) -only '$(ONLY)'
 
+# Making an interesting input smaller takes up to a minute by default, in which nothing else is tried.
 fuzz: ## every fuzz target for FUZZ_TIME (default 5s)
 	@set -e; for package in $$(go list ./...); do \
 	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
-	    echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) $$package; \
+	    echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 1x $$package; \
 	  done; \
 	done
 

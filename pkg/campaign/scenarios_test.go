@@ -43,3 +43,41 @@ func TestVectors(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryExampleIsSeenToPay wants a scenario beside every campaign of deploy that sees a reward of it.
+func TestEveryExampleIsSeenToPay(t *testing.T) {
+	for _, dir := range []string{"../../deploy/campaigns", "../../deploy/campaigns/healthy-habits"} {
+		set, err := Load(os.DirFS(dir), ".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := filepath.Glob(dir + "/*.test.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pays := map[string]bool{}
+		for _, file := range files {
+			src, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			scenarios, mistakes := ParseScenarios(file, src)
+			if mistakes != nil {
+				t.Fatal(mistakes)
+			}
+			for _, s := range scenarios {
+				if failures := s.Run(set); len(failures) > 0 {
+					t.Errorf("%s: %s: %s", file, s.Name, failures[0].Text)
+				}
+				for _, reward := range s.rewards {
+					pays[reward.campaign] = true
+				}
+			}
+		}
+		for _, c := range set.Campaigns() {
+			if !pays[c.ID] {
+				t.Errorf("%s: no scenario sees %s pay", dir, c.ID)
+			}
+		}
+	}
+}
