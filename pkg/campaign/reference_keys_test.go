@@ -3,11 +3,13 @@ package campaign
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -50,15 +52,7 @@ func TestReferenceHasEveryKeyWithItsDefault(t *testing.T) {
 		}
 	}
 	declared := map[string]string{}
-	for _, s := range []struct {
-		what string
-		text []byte
-	}{{"a campaign", CampaignSchema()}, {"a sponsor's file", SponsorSchema()}, {"", ScenariosSchema()}} { // a file of scenarios has `scenarios`
-		var document map[string]any
-		if err := json.Unmarshal(s.text, &document); err != nil {
-			t.Fatal(err)
-		}
-		document["title"] = s.what
+	for _, document := range schemas(t) {
 		declarations(document, declared)
 	}
 	for key, value := range declared {
@@ -74,6 +68,114 @@ func TestReferenceHasEveryKeyWithItsDefault(t *testing.T) {
 	}
 }
 
+// schemas are those of campaigns, sponsors' files and files of scenarios, in this order.
+func schemas(t *testing.T) (documents []map[string]any) {
+	t.Helper()
+	for _, s := range []struct {
+		what string
+		text []byte
+	}{{"a campaign", CampaignSchema()}, {"a sponsor's file", SponsorSchema()}, {"", ScenariosSchema()}} { // a file of scenarios has `scenarios`
+		var document map[string]any
+		if err := json.Unmarshal(s.text, &document); err != nil {
+			t.Fatal(err)
+		}
+		document["title"] = s.what
+		documents = append(documents, document)
+	}
+	return documents
+}
+
+// TestReferenceHasAnExampleOfEveryKey wants each key in one of the examples, all of which TestReference runs.
+func TestReferenceHasAnExampleOfEveryKey(t *testing.T) {
+	src, err := os.ReadFile("../../CAMPAIGNS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documents := schemas(t)
+	declared := map[string]string{}
+	for _, document := range documents {
+		declarations(document, declared)
+	}
+	shown := examples{goal: documents[0]["$defs"].(map[string]any)["goal"], keys: map[string]bool{}}
+	for _, block := range strings.Split(string(src), "```yaml\n")[1:] {
+		text, _, _ := strings.Cut(block, "```")
+		var example map[string]any
+		if err := yaml.Unmarshal([]byte(text), &example); err != nil {
+			t.Fatalf("%s\n%v", text, err)
+		}
+		document := documents[0]
+		switch first, _, _ := strings.Cut(text, ":"); first {
+		case "sponsor":
+			document = documents[1]
+		case "scenarios":
+			document = documents[2]
+		}
+		shown.look(document, example)
+	}
+	for _, key := range slices.Sorted(maps.Keys(declared)) {
+		if !shown.keys[key] {
+			t.Errorf("%s has no example", key)
+		}
+	}
+}
+
+// examples goes through examples along their schema, and notes the keys that it meets.
+type examples struct {
+	goal any // to which every reference of a schema leads
+	keys map[string]bool
+}
+
+func (e *examples) look(of, value any) {
+	s, _ := of.(map[string]any)
+	if s["$ref"] != nil {
+		s, _ = e.goal.(map[string]any)
+	}
+	for _, one := range list(s["anyOf"]) {
+		if fits(one, value) {
+			e.look(one, value)
+		}
+	}
+	for _, item := range list(value) {
+		e.look(s["items"], item)
+	}
+	known, _ := s["properties"].(map[string]any)
+	mapping, _ := value.(map[string]any)
+	for key, v := range mapping {
+		if of, ok := known[key]; ok {
+			e.keys["`"+key+"` of "+owner(s)] = true
+			e.look(of, v)
+			continue
+		}
+		e.look(s["additionalProperties"], v)
+	}
+}
+
+// fits says whether a value can be one of a schema's, as far as its keys tell.
+func fits(of, value any) bool {
+	s, _ := of.(map[string]any)
+	mapping, _ := value.(map[string]any)
+	for _, key := range list(s["required"]) {
+		if _, has := mapping[key.(string)]; !has {
+			return false
+		}
+	}
+	return true
+}
+
+func list(v any) []any {
+	l, _ := v.([]any)
+	return l
+}
+
+// owner is what a mapping's keys are of, in the reference's words.
+func owner(mapping map[string]any) string {
+	what, _ := mapping["title"].(string)
+	if kind, ok := strings.CutSuffix(what, " goal"); ok {
+		_, what, _ = strings.Cut(kind, " ")
+	}
+	return what
+}
+
 // declarations finds the mappings of a schema, and notes each key's default.
 func declarations(v any, to map[string]string) {
 	switch v := v.(type) {
@@ -83,13 +185,10 @@ func declarations(v any, to map[string]string) {
 		}
 	case map[string]any:
 		keys, _ := v["properties"].(map[string]any)
-		what, titled := v["title"].(string)
-		if kind, ok := strings.CutSuffix(what, " goal"); ok {
-			_, what, _ = strings.Cut(kind, " ")
-		}
+		what := owner(v)
 		required, _ := v["required"].([]any)
 		for key, of := range keys {
-			if !titled || what == "" {
+			if what == "" {
 				continue
 			}
 			value, has := of.(map[string]any)["default"]
