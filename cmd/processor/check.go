@@ -22,6 +22,7 @@ type check struct {
 
 // Run is called by main.
 func (c *check) Run() error {
+	endAtOnce()
 	dir, file, err := c.where()
 	if err != nil {
 		return err
@@ -30,6 +31,7 @@ func (c *check) Run() error {
 	if err != nil {
 		return err
 	}
+	all := len(found.mistakes)
 	if file != "" {
 		elsewhere := func(m campaign.Mistake) bool { return m.File != file }
 		found.mistakes, found.warnings = slices.DeleteFunc(found.mistakes, elsewhere), slices.DeleteFunc(found.warnings, elsewhere)
@@ -46,6 +48,8 @@ func (c *check) Run() error {
 	case len(found.mistakes) > 0:
 		return fmt.Errorf("%w: %d", errMistakes, len(found.mistakes))
 	case c.Format == "json":
+	case file != "" && all > 0:
+		fmt.Printf("%s has no mistakes of its own, but files beside it have: %d\n", relative(c.Campaigns), all)
 	case file != "":
 		fmt.Printf("%s has no mistakes\n", relative(c.Campaigns))
 	case found.set != nil:

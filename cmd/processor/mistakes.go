@@ -6,8 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
@@ -36,8 +38,14 @@ func loadCampaigns(dir string) (*campaign.Set, error) {
 	if mistakes, wrong := errors.AsType[campaign.Mistakes](err); wrong {
 		return nil, placedIn(dir, mistakes)
 	}
-	return set, err
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", relative(dir), err)
+	}
+	return set, nil
 }
+
+// endAtOnce lets Ctrl-C and SIGTERM end the program where it is: what only reads has nothing to finish, and a large directory takes its time.
+func endAtOnce() { signal.Reset(os.Interrupt, syscall.SIGTERM) }
 
 // placedIn are mistakes of a directory's files, with names that can be opened from here.
 func placedIn(dir string, ms campaign.Mistakes) campaign.Mistakes {

@@ -28,6 +28,7 @@ var errScenarios = errors.New("scenarios failed")
 
 // Run is called by main. The report is written whatever is wrong: a CI must not find the one of the run before.
 func (t *test) Run() error {
+	endAtOnce()
 	r := testRun{test: t, report: junit{Name: "stampede"}, loaded: map[string]*loaded{}}
 	files, err := t.files()
 	if err != nil {
@@ -121,7 +122,7 @@ func (r *testRun) load(dir string) (*loaded, error) {
 	}
 	if err != nil {
 		r.mistakes++
-		fmt.Fprintf(os.Stderr, "%s: %v\n", relative(dir), err)
+		fmt.Fprintln(os.Stderr, err)
 		r.report.wrong(relative(dir), err.Error(), "")
 	}
 	return d, nil

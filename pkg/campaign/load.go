@@ -55,9 +55,9 @@ func Check(fsys fs.FS, dir string) (set *Set, warnings Mistakes, err error) {
 	switch {
 	case len(l.campaigns) > 0:
 	case len(l.menu) > 0:
-		return nil, l.allWarnings(), fmt.Errorf("%w by %s: its campaigns have `parameters`, and are in force where a sponsor's file orders them", ErrOnlyDishes, dir)
+		return nil, l.allWarnings(), fmt.Errorf("%w: all have `parameters`, and are in force where a sponsor's file orders them", ErrOnlyDishes)
 	default:
-		return nil, l.allWarnings(), fmt.Errorf("%w in %s: a campaign is a file that ends in .yaml, and one with `parameters` is in force where a sponsor's file orders it", ErrNoCampaign, dir)
+		return nil, l.allWarnings(), fmt.Errorf("%w: a campaign is a file that ends in .yaml, and one with `parameters` is in force where a sponsor's file orders it", ErrNoCampaign)
 	}
 	set, err = NewSet(l.campaigns)
 	return set, l.allWarnings(), err
