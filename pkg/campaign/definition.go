@@ -267,15 +267,15 @@ func (c *Campaign) share(text string) error {
 	return nil
 }
 
-// The years of dates.
+// The years of dates in files.
 const (
-	firstYear = 1900
-	lastYear  = 2200
+	firstDateYear = 1900
+	lastDateYear  = 2200
 )
 
 // parseInstant reads a date (its start in the zone) or an RFC 3339 instant.
 func parseInstant(s string, z *zone) (int64, bool) {
-	if t, err := time.Parse(time.DateOnly, s); err == nil && t.Year() >= firstYear && t.Year() <= lastYear {
+	if t, err := time.Parse(time.DateOnly, s); err == nil && t.Year() >= firstDateYear && t.Year() <= lastDateYear {
 		return z.startOf(DayOf(t.Date())), true
 	}
 	ns, _, err := parseTime(s)
@@ -285,7 +285,7 @@ func parseInstant(s string, z *zone) (int64, bool) {
 func notAnInstant(s, what string) string {
 	_, date := time.Parse(time.DateOnly, s)
 	if _, instant := time.Parse(time.RFC3339, s); date == nil || instant == nil {
-		return fmt.Sprintf("%s is out of range: dates are from %d-01-01 to %d-12-31; without `ends` a campaign runs until it is withdrawn", what, firstYear, lastYear)
+		return fmt.Sprintf("%s is out of range: dates are from %d-01-01 to %d-12-31; without `ends` a campaign runs until it is withdrawn", what, firstDateYear, lastDateYear)
 	}
 	return "write a date such as 2026-01-01 or an instant such as 2026-01-01T09:00:00-05:00, not " + what
 }
