@@ -83,6 +83,7 @@ func (b *Budget) takes(t *RewardTerms) (quantity int64, ok bool) {
 type budgetReader struct {
 	budget Budget
 	named  bool     // in a sponsor's file: it has a zone of its own
+	zoned  bool     // and says it
 	amount ast.Node // where it stands; nil where there is none
 }
 
@@ -96,7 +97,10 @@ func (b *budgetReader) read(r *reader, n ast.Node) {
 	}
 	if b.named {
 		b.budget.zone = loadZone("UTC")
-		own = append(own, field{"timezone", "where its periods are, for example Europe/Berlin", false, zoneField(&b.budget.zone)})
+		own = append(own, field{"timezone", "where its periods are, for example Europe/Berlin", false, func(r *reader, n ast.Node) {
+			b.zoned = true
+			zoneField(&b.budget.zone)(r, n)
+		}})
 	}
 	r.fields(n, "a budget", own)
 	b.budget.Rewards = int64(rewards)

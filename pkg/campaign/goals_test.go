@@ -493,3 +493,34 @@ func TestG7ALateEventDividesASequence(t *testing.T) {
 	}
 	s.paid("1/1", "2/1")
 }
+
+// A date that is excused in one campaign can be missed in the others (C3).
+func TestC3ADateIsExcusedInOneCampaign(t *testing.T) {
+	for _, c := range []struct{ where, want string }{
+		{`,"campaign":"c"`, "c 1"}, {`,"campaign":"other"`, "other 1"}, {"", "c 1, other 1"}, {`,"campaign":null`, "c 1, other 1"},
+	} {
+		l := newLog(t)
+		for _, id := range []string{"c", "other"} {
+			l.control(TypePublished, string(definition(id, 1, "goal: {streak: 2, of: hit}").Append(nil)))
+		}
+		l.engine.Use(l.inForce.Set())
+		var rewards []string
+		for _, value := range []string{
+			`"id":"1","type":"hit","time":"2026-01-01T10:00:00Z"`, `"id":"2","type":"hit","time":"2026-01-03T10:00:00Z"`,
+			`"id":"3","type":"stampede.excused","time":"2026-01-03T11:00:00Z","data":{"dates":["2026-01-02"]` + c.where + `}`,
+		} {
+			var d Decoder
+			var ev Event
+			if rejection := d.Decode(&Record{Key: []byte("u"), Value: []byte(`{"specversion":"1.0","source":"s",` + value + `}`)}, &ev); rejection != nil {
+				t.Fatal(rejection)
+			}
+			r := l.engine.Apply(l.ledger, &ev, ev.Time/int64(time.Millisecond))
+			for i := range r.Rewards {
+				rewards = append(rewards, r.Rewards[i].Campaign.ID+" "+r.Rewards[i].Cycle)
+			}
+		}
+		if got := strings.Join(rewards, ", "); got != c.want {
+			t.Errorf("excused %q: rewards %q, wanted %q", c.where, got, c.want)
+		}
+	}
+}

@@ -423,8 +423,9 @@ type order struct {
 // sponsorBudget is one that campaigns of a sponsor can share.
 type sponsorBudget struct {
 	Budget
-	at   ast.Node // its name
-	used bool
+	at    ast.Node // its name
+	zoned bool     // its file says where its periods are, or that was doubted
+	used  bool
 }
 
 // maxOrderVersion bounds the version of a sponsor's file: it is added to a campaign's.
@@ -513,7 +514,7 @@ func (o *order) readBudgets(r *reader, n ast.Node) {
 		if r.plain(pair.Value) {
 			b.read(r, pair.Value)
 		}
-		o.budgets[name] = &sponsorBudget{Budget: b.budget, at: pair.Key}
+		o.budgets[name] = &sponsorBudget{Budget: b.budget, at: pair.Key, zoned: b.zoned}
 	}
 }
 
@@ -618,6 +619,10 @@ func (l *loading) ordered(r *reader, o *order, item *orderItem, sound bool) *Cam
 	}
 	c.warnings = nil // the dish's are told once; what the sponsor's numbers and dates make of the goal is the order's
 	c.doubtTime(r, func(int) ast.Node { return item.useAt })
+	if b := o.budgets[item.budget]; b != nil && b.per != noUnit && !b.zoned && c.zone.name != b.zone.name {
+		b.zoned = true // once is enough
+		r.doubt(b.at, "the budget `%s` counts each %s in %s, and `%s` is in %s: write where its periods are, for example `timezone: %[5]s`", item.budget, b.Per(), b.zone.name, item.use, c.zone.name)
+	}
 	return c
 }
 

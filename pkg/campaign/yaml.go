@@ -570,7 +570,7 @@ func wholeNumber(to *int, least, most int) func(*reader, ast.Node) {
 		v, err := strconv.Atoi(s)
 		if n.Type() != ast.IntegerType || err != nil || v < least || v > most {
 			limit := fmt.Sprintf("a whole number from %d to %d", least, most)
-			if most == math.MaxInt32 {
+			if most == math.MaxInt32 && (err != nil || v <= most) {
 				limit = fmt.Sprintf("a whole number of at least %d", least)
 			}
 			if n.Type() == ast.StringType && err == nil {
