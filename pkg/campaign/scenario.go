@@ -37,6 +37,12 @@ type namedCampaign struct {
 // maxAnyOrder bounds the events of a scenario that is played in every order: 6 have 720.
 const maxAnyOrder = 6
 
+// maxPassing bounds the time that a scenario lets pass behind its last event, or behind introducedAt where it has none: each day of it may have to be closed
+// for each user.
+const maxPassing = maxPassingYears * 365 * 24 * time.Hour
+
+const maxPassingYears = 50
+
 // introducedAt is since when is known what a scenario says of its users.
 var introducedAt = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
 
@@ -192,8 +198,15 @@ func (s *Scenario) read(r *reader, n ast.Node) {
 	if until != nil {
 		var readable bool
 		s.until, _, readable = r.localTime(until, s.zone)
-		if k := len(s.events); readable && k > 0 && s.until < s.events[k-1].arrival {
+		last := introducedAt
+		if k := len(s.events); k > 0 {
+			last = s.events[k-1].arrival
+		}
+		switch {
+		case readable && s.until < last:
 			r.wrong(until, "`until` lies before the last event arrives")
+		case readable && s.until-last > int64(maxPassing):
+			r.wrong(until, "`until` lies more than %d years behind the last event, and each day of them may have to be closed for each user: let less time pass", maxPassingYears)
 		}
 	}
 	if rewards != nil {

@@ -68,3 +68,19 @@ rewards: []
 		})
 	}
 }
+
+// Time passes behind what has happened, and not without end: each day may have to be closed for each user.
+func TestAScenarioEnds(t *testing.T) {
+	const one = "[{at: 2026-03-01 12:00, user: ann, type: hit}]"
+	for _, c := range []struct{ events, until, want string }{
+		{one, "2026-03-01 12:00", ""}, {one, "2076-02-01 12:00", ""}, {"[]", "2049-01-01 00:00", ""},
+		{one, "2026-03-01 11:59", "lies before the last event arrives"},
+		{one, "2076-04-01 12:00", "more than 50 years behind the last event"},
+		{"[]", "2200-01-01 00:00", "more than 50 years behind the last event"},
+	} {
+		_, mistakes := ParseScenarios("s.test.yaml", []byte("scenarios:\n  - scenario: s\n    events: "+c.events+"\n    until: "+c.until+"\n    rewards: []\n"))
+		if told := mistakes != nil; told != (c.want != "") || told && !strings.Contains(mistakes[0].Message, c.want) {
+			t.Errorf("%s until %s: %v, wanted %q", c.events, c.until, mistakes, c.want)
+		}
+	}
+}
