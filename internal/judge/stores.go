@@ -65,7 +65,7 @@ func (c Case) compareStores(positions map[int32][]int64, expected map[int32]*fol
 				v.Behind++
 			}
 			want := expected[n].at[p.Input]
-			if diff := ledgerDifferences(want.ledgers, stored); diff != "" {
+			if diff := c.ledgerDifferences(want.ledgers, stored); diff != "" {
 				findings = append(findings, broken(StoreContents, "the ledgers of store %s, partition %d at offset %d, are not the engine's:\n%s", store.ID(), n, p.Input, diff))
 			}
 			if p.Clock != want.clock {

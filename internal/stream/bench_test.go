@@ -40,6 +40,7 @@ type bench struct {
 	partners   *partner.Partners
 	model      []*model.Campaign // if the rewards are to be the model's
 	erased     []string          // users who may be erased
+	earlier    bool              // an earlier release has worked on the log
 	client     *kgo.Client
 	generator  workload.Generator
 	produced   uint64
@@ -244,7 +245,7 @@ func (b *bench) processed() {
 
 // judged is what the judge is given.
 func (b *bench) judged() judge.Case {
-	return judge.Case{Connection: b.connection, Topics: b.topics, Group: b.group, Model: b.model, Partners: b.partners, Erased: b.erased}
+	return judge.Case{Connection: b.connection, Topics: b.topics, Group: b.group, Model: b.model, Partners: b.partners, Erased: b.erased, Earlier: b.earlier}
 }
 
 // judge compares everything with the engine; dirs are the stores of workers that have ended.

@@ -313,7 +313,7 @@ func fromRelease(t *testing.T, path string) (b *bench, last time.Time) {
 
 	erased := []string{erasedUser}
 	b = newBenchOn(t, kafka.Connection{Brokers: broker.Brokers()}, b.wanted)
-	b.erased = erased
+	b.erased, b.earlier = erased, true
 	b.generator = workload.New(workload.Config{Seed: 1, Users: 40, Odd: true})
 	for name, topic := range topics {
 		for _, got := range []kafka.Topic{b.topics.Events, b.topics.Rewards, b.topics.Changelog, b.topics.DeadLetters, b.topics.Campaigns} {

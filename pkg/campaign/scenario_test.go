@@ -73,7 +73,9 @@ rewards: []
 func TestAScenarioEnds(t *testing.T) {
 	const one = "[{at: 2026-03-01 12:00, user: ann, type: hit}]"
 	for _, c := range []struct{ events, until, want string }{
-		{one, "2026-03-01 12:00", ""}, {one, "2076-02-01 12:00", ""}, {"[]", "2049-01-01 00:00", ""},
+		{one, "2026-03-01 12:00", ""},
+		{one, "2076-02-01 12:00", ""},
+		{"[]", "2049-01-01 00:00", ""},
 		{one, "2026-03-01 11:59", "lies before the last event arrives"},
 		{one, "2076-04-01 12:00", "more than 50 years behind the last event"},
 		{"[]", "2200-01-01 00:00", "more than 50 years behind the last event"},
