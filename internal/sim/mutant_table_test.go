@@ -181,7 +181,7 @@ var mutants = []mutant{
 		old: "return rs.control(a.Partition, a.User,", new: "return rs.control(cause.Partition, a.User,",
 	},
 	{
-		name: "a denied claim is kept only where its version says `reopen`", file: "pkg/campaign/budgets.go",
+		name: "a denied claim is kept only where its version re-opens", file: "pkg/campaign/budgets.go",
 		old: "if len(s.kept) < maxKept {", new: "if s.terms.Reopen > 0 && len(s.kept) < maxKept {",
 	},
 }
