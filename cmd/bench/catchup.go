@@ -14,23 +14,29 @@ func catchUp(j job) func(context.Context, *rig) (values, error) {
 	return func(ctx context.Context, r *rig) (values, error) { return r.catchUp(ctx, j.small(r.small)) }
 }
 
+// caughtUp begins a processor with a job's backlog, and waits until nothing remains. After an error neither it nor its site is there any more.
+func (r *rig) caughtUp(ctx context.Context, j job) (s *site, p *process, took time.Duration, err error) {
+	if s, err = r.site(ctx, j, false); err != nil {
+		return nil, nil, 0, err
+	}
+	if err = j.produce(ctx, s.client, s.prefix+"events"); err == nil {
+		p, err = s.start(ctx, "store", j.memoryFlag()...)
+	}
+	if err != nil {
+		return nil, nil, 0, errors.Join(err, s.close())
+	}
+	if err = p.awaitCaughtUp(ctx); err != nil {
+		return nil, nil, 0, errors.Join(err, p.kill(), s.close())
+	}
+	return s, p, time.Since(p.began), nil
+}
+
 func (r *rig) catchUp(ctx context.Context, j job) (v values, err error) {
-	s, err := r.site(ctx, j, false)
+	s, p, took, err := r.caughtUp(ctx, j)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := j.produce(ctx, s.client, s.prefix+"events"); err != nil {
-		return nil, err
-	}
-	p, err := s.start(ctx, "store", j.memoryFlag()...)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.awaitCaughtUp(ctx); err != nil {
-		return nil, errors.Join(err, p.kill())
-	}
-	took := time.Since(p.began)
 	u, err := p.usage(ctx)
 	if err != nil {
 		return nil, errors.Join(err, p.kill())

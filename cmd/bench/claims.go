@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // claims is a processor whose backlog makes a claim with each event, all of one budget: the users' partitions make them, the budget's home decides them, and the
@@ -15,22 +14,11 @@ func claims(j job) func(context.Context, *rig) (values, error) {
 }
 
 func (r *rig) claims(ctx context.Context, j job) (v values, err error) {
-	s, err := r.site(ctx, j, false)
+	s, p, took, err := r.caughtUp(ctx, j)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := j.produce(ctx, s.client, s.prefix+"events"); err != nil {
-		return nil, err
-	}
-	p, err := s.start(ctx, "store", j.memoryFlag()...)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.awaitCaughtUp(ctx); err != nil {
-		return nil, errors.Join(err, p.kill())
-	}
-	took := time.Since(p.began)
 	m, err := p.metrics(ctx)
 	if err != nil {
 		return nil, errors.Join(err, p.kill())
