@@ -186,9 +186,6 @@ func (m *Metrics) observe(partition int32, t *tally, lag int64, now time.Time) {
 	m.unfollowed.Add(float64(t.unfollowed))
 }
 
-// decidedWords are what can become of a claim.
-var decidedWords = []string{"granted", "denied", "reopened"}
-
 // observeBudgets shows the budgets whose claims a partition decides, by its clock (Unix ms): those out of which a campaign still pays. Their claims are counted
 // from 0, or else the first burst of denials would be no increase of anything.
 func (m *Metrics) observeBudgets(partition int32, budgets []campaign.BudgetStanding, paying map[string]bool, clock int64) {
@@ -203,7 +200,7 @@ func (m *Metrics) observeBudgets(partition int32, budgets []campaign.BudgetStand
 			now := b.At(clock)
 			m.budgetLimit.WithLabelValues(b.ID, label).Set(float64(b.Limit()))
 			m.budgetLeft.WithLabelValues(b.ID, label).Set(float64(now.Left()))
-			for _, decision := range decidedWords {
+			for _, decision := range campaign.ClaimDecisions() {
 				m.claims.WithLabelValues(b.ID, decision)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -398,12 +399,7 @@ func (b *BudgetStanding) Left() int64 { return max(0, b.Limit()-b.Spent) }
 
 // At is the standing by a clock (Unix ms), at which another period may have begun in which nothing was claimed yet.
 func (b BudgetStanding) At(clock int64) BudgetStanding {
-	b.Waiting = 0
-	for i := range b.kept {
-		if b.reopens(b.kept[i].at, clock) {
-			b.Waiting++
-		}
-	}
+	b.Waiting = len(b.kept) - sort.Search(len(b.kept), func(i int) bool { return b.reopens(b.kept[i].at, clock) }) // asked in each cycle; the oldest come first
 	if b.per != noUnit && b.PeriodAt(clock) > b.Period {
 		b.Period, b.Granted, b.Spent, b.Denied, b.First, b.Last = b.PeriodAt(clock), 0, 0, 0, 0, 0
 	}

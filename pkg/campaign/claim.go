@@ -155,6 +155,9 @@ func (cl *Claim) answer(granted, reopened bool, clock int64) Answer {
 	return Answer{cl.From, r.User, cl.Budget, r.Campaign.ID, r.ID, r.Cycle, r.Tier, cl.Date, granted, reopened, clock}
 }
 
+// ClaimDecisions are the words of Answer.Decision.
+func ClaimDecisions() []string { return []string{"granted", "denied", "reopened"} }
+
 // Decision is what became of the claim in one word: granted, denied, or reopened, which is granted after it was denied.
 func (a *Answer) Decision() string {
 	switch {

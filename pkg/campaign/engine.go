@@ -369,12 +369,11 @@ func (p *progress) done(c *Campaign) bool {
 
 // exhausted says why nothing more can be earned in a campaign and period, or Counted if something can.
 func (p *progress) exhausted(c *Campaign, of period) Decision {
-	switch decision := p.rewarded(c, of); {
-	case decision != Counted && p.denied > 0 && p.denied == p.paid:
+	decision := p.rewarded(c, of)
+	if decision != Counted && p.denied > 0 && p.denied == p.paid {
 		return Exhausted // all was claimed that there is, and nothing was granted
-	default:
-		return decision
 	}
+	return decision
 }
 
 func (p *progress) rewarded(c *Campaign, of period) Decision {
