@@ -11,18 +11,10 @@ type hit struct {
 // unused are the hits behind the last run that pays: what the next one can begin with.
 func (k *streak) unused(c *cell, u user, length int) []hit {
 	var hits []hit
-	at := 0
-	previous, begun := period(0), false
-	for _, run := range c.days {
-		for p := period(run.first); p <= period(run.last); p++ {
-			if begun {
-				at += 1 + k.missed(previous, p, u)
-			}
-			previous, begun = p, true
-			hits = append(hits, hit{p, at})
-			if n := len(hits); len(k.hits) == 1 && n >= length && at-hits[n-length].at+1 <= length+k.forgive {
-				hits = hits[:0]
-			}
+	for p, at := range k.hitsIn(c, u) {
+		hits = append(hits, hit{p, at})
+		if n := len(hits); len(k.hits) == 1 && n >= length && at-hits[n-length].at+1 <= length+k.forgive {
+			hits = hits[:0]
 		}
 	}
 	return hits

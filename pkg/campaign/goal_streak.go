@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"cmp"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -173,32 +174,41 @@ func (k *streak) worth(c *cell, u user) int {
 }
 
 // runs needs so many hits within as many countable periods and those that are forgiven. So a run's shortest form is hits in a
-// row, and only periods between two hits can be missed. at is where a hit stands when countable periods alone are numbered; only the
-// hits that a run can still begin with are kept.
+// row, and only periods between two hits can be missed. Only the hits that a run can still begin with are kept.
 func (k *streak) runs(c *cell, u user, hits int) int {
-	runs, at := 0, 0
-	var window []int // the last hits not used by a run, the newest last
-	previous, begun := period(0), false
-	for _, run := range c.days {
-		for p := period(run.first); p <= period(run.last); p++ {
-			if begun {
-				at += 1 + k.missed(previous, p, u)
-			}
-			previous, begun = p, true
-			window = append(window, at)
-			if len(window) < hits {
-				continue
-			}
-			if first := window[len(window)-hits]; at-first+1 <= hits+k.forgive {
-				runs++
-				window = window[:0]
-			}
-			if len(window) > 2*hits {
-				window = slices.Delete(window, 0, len(window)-hits)
-			}
+	runs := 0
+	var window []int // where the last hits stand that are not used by a run, the newest last
+	for _, at := range k.hitsIn(c, u) {
+		window = append(window, at)
+		if len(window) < hits {
+			continue
+		}
+		if first := window[len(window)-hits]; at-first+1 <= hits+k.forgive {
+			runs++
+			window = window[:0]
+		}
+		if len(window) > 2*hits {
+			window = slices.Delete(window, 0, len(window)-hits)
 		}
 	}
 	return runs
+}
+
+// hitsIn visits the hits, each with where it stands when countable periods alone are numbered.
+func (k *streak) hitsIn(c *cell, u user) iter.Seq2[period, int] {
+	return func(visit func(period, int) bool) {
+		at, previous, begun := 0, period(0), false
+		for _, run := range c.days {
+			for p := period(run.first); p <= period(run.last); p++ {
+				if begun {
+					at += 1 + k.missed(previous, p, u)
+				}
+				if previous, begun = p, true; !visit(p, at) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // missed counts the countable periods strictly between two hits. It stops where no run can span them.
