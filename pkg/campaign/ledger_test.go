@@ -57,29 +57,15 @@ func TestLedgerGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
+	if want, _ := goldenLedger(t, file); got != want {
 		t.Errorf("the encoding changed:\n got %s\nwant %s", got, want)
-	}
-	encoded, err := hex.DecodeString(strings.TrimSpace(string(want)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := Decode(encoded)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again := l.Append(nil); !bytes.Equal(again, encoded) {
-		t.Errorf("read back and written again: %x", again)
 	}
 }
 
-// TestLedgerWithoutDates reads what version 1 wrote, and writes it as it was as long as nothing new counts.
-func TestLedgerWithoutDates(t *testing.T) {
-	golden, err := os.ReadFile("testdata/ledger-v1.hex")
+// goldenLedger is a file's text and its ledger, which is written again as it was read.
+func goldenLedger(t *testing.T, file string) (text string, l *Ledger) {
+	t.Helper()
+	golden, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,13 +73,18 @@ func TestLedgerWithoutDates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := Decode(encoded)
-	if err != nil {
+	if l, err = Decode(encoded); err != nil {
 		t.Fatal(err)
 	}
 	if again := l.Append(nil); !bytes.Equal(again, encoded) {
 		t.Errorf("read back and written again: %x", again)
 	}
+	return string(golden), l
+}
+
+// TestLedgerWithoutDates reads what version 1 wrote, and writes it as it was as long as nothing new counts.
+func TestLedgerWithoutDates(t *testing.T) {
+	_, l := goldenLedger(t, "testdata/ledger-v1.hex")
 	b := l.progressOf(campaignKey("five-days-of-logging")).bucket(0, nil)
 	if b.count != 2 || b.day != noDay {
 		t.Errorf("%+v", b)
