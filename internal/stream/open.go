@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/stampede-rewards/stampede/internal/kafka"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
@@ -102,11 +101,11 @@ func (o *opener) open(ctx context.Context, n int32, c committed) (state.Position
 
 // stands returns a refusal if it is one of what the group has committed now, and not of what it had when this worker was told.
 func (o *opener) stands(ctx context.Context, refused *RefusedError, c committed) error {
-	cl, err := kgo.NewClient(o.connection.Options()...)
+	cl, done, err := o.connection.Asker()
 	if err != nil {
-		return fmt.Errorf("kafka client: %w", err)
+		return err
 	}
-	defer cl.Close()
+	defer done()
 	fetched, err := kadm.NewClient(cl).FetchOffsetsForTopics(ctx, o.group, o.topics.Events.Name)
 	if err != nil {
 		return fmt.Errorf("offsets of group %s: %w", o.group, err)

@@ -74,7 +74,13 @@ func (c CampaignChange) String() string { return c.ID + ": " + c.Did }
 // Run publishes. An error means that nothing is written, or that it is not known; to run it again is always right. What is refused is told all
 // at once.
 func (p Publish) Run(ctx context.Context) (*Publication, error) {
-	topics, err := p.ensureTopics(ctx)
+	cl, err := p.Connection.Client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	p.Connection.Asks = cl
+	topics, err := p.ensureTopics(ctx, cl)
 	if err != nil {
 		return nil, err
 	}
@@ -105,12 +111,7 @@ func (p Publish) Run(ctx context.Context) (*Publication, error) {
 	}
 }
 
-func (p Publish) ensureTopics(ctx context.Context) (kafka.TopicsState, error) {
-	cl, err := p.Connection.Client(ctx)
-	if err != nil {
-		return kafka.TopicsState{}, err
-	}
-	defer cl.Close()
+func (p Publish) ensureTopics(ctx context.Context, cl *kgo.Client) (kafka.TopicsState, error) {
 	cfg, names := p.Topics, p.Topics.Names.WithDefaults()
 	cfg.Principal, cfg.Reads = p.Connection.Security.Principal(), []string{names.Campaigns, names.Changelog}
 	if !p.DryRun {

@@ -75,7 +75,7 @@ type session struct {
 	cycles    atomic.Int64 // that are decided, with nothing of theirs to wait for
 }
 
-func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarnation uint64) (*session, error) {
+func newSession(ctx context.Context, w *Worker, asks *kgo.Client, topics kafka.TopicsState, incarnation uint64) (*session, error) {
 	s := &session{
 		Worker: w, topics: topics, incarnation: incarnation,
 		records:    records{topics, w.cfg.Partners},
@@ -87,8 +87,10 @@ func newSession(ctx context.Context, w *Worker, topics kafka.TopicsState, incarn
 		s.tracer = w.cfg.Traces.Tracer("stampede/processor")
 	}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
+	asking := w.cfg.Connection
+	asking.Asks = asks
 	s.opener = &opener{
-		connection: w.cfg.Connection, store: w.cfg.Store, topics: topics, group: w.cfg.Group,
+		connection: asking, store: w.cfg.Store, topics: topics, group: w.cfg.Group,
 		partners: w.cfg.Partners.Names(),
 		metrics:  w.cfg.Metrics, log: w.cfg.Log,
 		restores: make(chan struct{}, max(minRestores, min(runtime.GOMAXPROCS(0), w.cfg.Store.Restores()))),

@@ -197,28 +197,29 @@ func (w *Worker) live(ctx context.Context) error {
 
 // runSession lives through one client. It says whether the client committed anything.
 func (w *Worker) runSession(ctx context.Context) (committed bool, err error) {
-	topics, err := w.settle(ctx)
+	asks, topics, err := w.settle(ctx)
 	if err != nil {
 		return false, err
 	}
+	defer asks.Close()
 	incarnation, err := newIncarnation()
 	if err != nil {
 		return false, fatal{err}
 	}
-	s, err := newSession(ctx, w, topics, incarnation)
+	s, err := newSession(ctx, w, asks, topics, incarnation)
 	if err != nil {
 		return false, err
 	}
 	defer func() { w.status.sessionEnded() }()
 	if err := s.run(ctx); err != nil {
 		s.discard()
-		if w.replaced(ctx, s.member) {
+		if w.replaced(ctx, asks, s.member) {
 			err = fmt.Errorf("%w: %w", errTaken, err)
 		}
 		return s.sequence > 0, err
 	}
 	s.close()
-	w.leave(ctx)
+	w.leave(ctx, asks)
 	return s.sequence > 0, nil
 }
 
@@ -227,18 +228,13 @@ var errTaken = errors.New("the group has another member of this name")
 
 // replaced asks whether the group has another member of this worker's name than the one that was discarded: then another process may
 // run with it, and each new client of one makes the other's useless, for ever. The answer may be unknown, which is no.
-func (w *Worker) replaced(ctx context.Context, member string) bool {
+func (w *Worker) replaced(ctx context.Context, asks *kgo.Client, member string) bool {
 	if member == "" {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), replacedTimeout)
 	defer cancel()
-	cl, err := kgo.NewClient(w.cfg.Connection.Options()...)
-	if err != nil {
-		return false
-	}
-	defer cl.Close()
-	groups, err := kadm.NewClient(cl).DescribeGroups(ctx, w.cfg.Group)
+	groups, err := kadm.NewClient(asks).DescribeGroups(ctx, w.cfg.Group)
 	if err != nil {
 		return false
 	}
@@ -256,13 +252,25 @@ func (w *Worker) replacedError() error {
 }
 
 // settle brings Kafka into the state that a session begins from: the topics are there and right, and no transaction of an earlier
-// life of this worker is open, so that the group's offsets are stable. InitProducerID is what ends one: the broker aborts it.
-func (w *Worker) settle(ctx context.Context) (kafka.TopicsState, error) {
-	cl, err := w.cfg.Connection.Client(ctx, kgo.TransactionalID(w.transactional()), kgo.TransactionTimeout(transactionTimeout))
+// life of this worker is open, so that the group's offsets are stable. The client that has seen to it asks what the session asks besides its cycles.
+func (w *Worker) settle(ctx context.Context) (asks *kgo.Client, topics kafka.TopicsState, err error) {
+	asks, err = w.cfg.Connection.Client(ctx, kgo.TransactionalID(w.transactional()), kgo.TransactionTimeout(transactionTimeout))
 	if err != nil {
-		return kafka.TopicsState{}, w.atFirst(err)
+		return nil, topics, w.atFirst(err)
 	}
-	defer cl.Close()
+	if topics, err = w.prepare(ctx, asks); err != nil {
+		asks.Close()
+		return nil, topics, err
+	}
+	if !w.settled {
+		w.cfg.Log.Info("connected", "brokers", w.cfg.Connection.Brokers, "events", topics.Events.Name, "partitions", topics.Events.Partitions)
+		w.settled = true
+	}
+	return asks, topics, nil
+}
+
+// prepare sees to topics, transactions and the group. InitProducerID is what ends a transaction: the broker aborts it.
+func (w *Worker) prepare(ctx context.Context, cl *kgo.Client) (kafka.TopicsState, error) {
 	topics, err := kafka.EnsureTopics(ctx, cl, w.cfg.Topics)
 	if err != nil {
 		return kafka.TopicsState{}, w.atFirst(err)
@@ -279,10 +287,6 @@ func (w *Worker) settle(ctx context.Context) (kafka.TopicsState, error) {
 	}
 	if err := w.mayJoin(ctx, cl); err != nil {
 		return kafka.TopicsState{}, w.atFirst(err)
-	}
-	if !w.settled {
-		w.cfg.Log.Info("connected", "brokers", w.cfg.Connection.Brokers, "events", topics.Events.Name, "partitions", topics.Events.Partitions)
-		w.settled = true
 	}
 	return topics, nil
 }
@@ -319,16 +323,10 @@ func newIncarnation() (uint64, error) {
 
 // leave tells the group that this member is gone: a static member's client never does, and its partitions would wait for the
 // session's timeout. A failure costs that wait and nothing else.
-func (w *Worker) leave(ctx context.Context) {
+func (w *Worker) leave(ctx context.Context, asks *kgo.Client) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
-	cl, err := kgo.NewClient(w.cfg.Connection.Options()...)
-	if err != nil {
-		w.cfg.Log.Warn("the group is left by timeout", "error", err)
-		return
-	}
-	defer cl.Close()
-	left, err := kadm.NewClient(cl).LeaveGroup(ctx, kadm.LeaveGroup(w.cfg.Group).InstanceIDs(w.cfg.Instance).Reason("processor stops"))
+	left, err := kadm.NewClient(asks).LeaveGroup(ctx, kadm.LeaveGroup(w.cfg.Group).InstanceIDs(w.cfg.Instance).Reason("processor stops"))
 	if err == nil {
 		err = left.Error()
 	}
