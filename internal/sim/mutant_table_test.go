@@ -88,7 +88,11 @@ var mutants = []mutant{
 	},
 	{
 		name: "the journal has no campaigns", file: "internal/stream/partition.go",
-		old: "Changes: p.prepared}", new: "Changes: p.prepared[:len(p.changed)]}",
+		old: ", Changes: p.prepared[len(p.changed):]}", new: "}",
+	},
+	{
+		name: "the journal has the edits of the cycles before", file: "internal/stream/overlay.go",
+		old: "\to.edits.Reset()\n", new: "",
 	},
 	{
 		name: "the changelog has no campaigns", file: "internal/stream/cycle.go",

@@ -24,6 +24,7 @@ type overlay struct {
 	bytes      int64
 	dirtyBytes int64 // of those that are dirty, as of their first change
 	scratch    []byte
+	edits      state.Edits // of this cycle, for the journal
 }
 
 // entry is one user's ledger in the overlay.
@@ -117,12 +118,18 @@ func (o *overlay) letGo(decoded *[]*entry) {
 
 func (o *overlay) write(e *entry) {
 	o.bytes -= e.bytes()
-	if e.ledger.Empty() {
-		e.encoded = nil // nothing is left to know: the key goes, here and in the changelog
-	} else {
+	var encoded []byte // nil where nothing is left to know: the key goes, here and in the changelog
+	if !e.ledger.Empty() {
 		o.scratch = e.ledger.Append(o.scratch[:0]) // not over what the ledger was decoded from: it refers to that
-		e.encoded = o.keep(e.encoded)
+		encoded = o.scratch
 	}
+	if exactlyOnce {
+		o.edits.Add(e.timer.User, e.encoded, encoded) // while both are in the core's cache
+	}
+	if encoded != nil {
+		encoded = o.keep(e.encoded)
+	}
+	e.encoded = encoded
 	e.due = e.ledger.Due()
 	o.bytes += e.bytes()
 }
@@ -145,6 +152,7 @@ func (o *overlay) keep(was []byte) []byte {
 
 // committed notes what a cycle has changed: it waits for a checkpoint.
 func (o *overlay) committed(changed []*entry) {
+	o.edits.Reset()
 	for _, e := range changed {
 		e.changed = false
 		if !e.dirty {

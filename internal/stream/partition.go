@@ -44,7 +44,7 @@ type partition struct {
 	changed       []*entry          // ledgers changed in this cycle, in the order of their first change
 	told          []campaign.Stored // of campaigns, budgets and erased users, each once, in the order of their first change
 	toldAt        map[string]int    // where, by name
-	prepared      []state.Change    // what was changed and told, as the journal and the changelog have it
+	prepared      []state.Change    // what was changed and told, as the changelog has it
 	outputs       []*kgo.Record     // rewards, claims, answers and dead letters, in order
 	tally         tally
 	fired         int  // how much was due
@@ -281,7 +281,7 @@ func (p *partition) touched() bool { return pointOf(p.position).before(pointOf(p
 // lag is how many records of the partition are still to be processed, as far as the last fetch knew.
 func (p *partition) lag() int64 { return max(0, p.highWatermark-p.next.Input) }
 
-// prepare encodes the ledgers that this cycle changed, each once, and returns the journal's entry.
+// prepare encodes the ledgers that this cycle changed, and returns the journal's entry.
 func (p *partition) prepare(transaction state.TransactionID) state.Prepared {
 	p.overlay.encode()
 	for _, e := range p.changed {
@@ -290,7 +290,7 @@ func (p *partition) prepare(transaction state.TransactionID) state.Prepared {
 	for _, c := range p.told {
 		p.prepared = append(p.prepared, state.Change{User: c.Name, Ledger: c.Value})
 	}
-	return state.Prepared{Partition: p.number, Transaction: transaction, Position: p.next, Changes: p.prepared}
+	return state.Prepared{Partition: p.number, Transaction: transaction, Position: p.next, Edits: &p.overlay.edits, Changes: p.prepared[len(p.changed):]}
 }
 
 // committed makes the cycle's state the partition's: the transaction has committed. changelog is the offset behind its

@@ -43,7 +43,7 @@ func stages(tb testing.TB) map[string]stage {
 		sequence, input = sequence+1, input+users
 		entries := make([]Prepared, stagePartitions)
 		for p := range entries {
-			entries[p] = Prepared{int32(p), TransactionID{"a", 1, sequence}, Position{Input: input}, changes[p]} //nolint:gosec // few
+			entries[p] = Prepared{Partition: int32(p), Transaction: TransactionID{"a", 1, sequence}, Position: Position{Input: input}, Changes: changes[p]} //nolint:gosec // few
 		}
 		must(tb, journal.Prepare(entries))
 		if sequence%100 == 0 { // which ends them

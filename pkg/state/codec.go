@@ -23,20 +23,26 @@ func seal(dst []byte, from int) []byte {
 
 // unseal checks a value's CRC and version and returns its body. A newer version is an error that is [ErrNewer].
 func unseal(value []byte, version byte) ([]byte, error) {
+	body, _, err := unsealAny(value, version, version)
+	return body, err
+}
+
+// unsealAny does so for a value that may have one of several versions, and says which it has.
+func unsealAny(value []byte, first, last byte) (body []byte, version byte, err error) {
 	if len(value) < 1+crcBytes {
-		return nil, errTorn
+		return nil, 0, errTorn
 	}
-	body := value[:len(value)-crcBytes]
+	body = value[:len(value)-crcBytes]
 	if got, want := crc32.Checksum(body, castagnoli), binary.LittleEndian.Uint32(value[len(body):]); got != want {
-		return nil, fmt.Errorf("its checksum is %08x and should be %08x: the bytes were damaged", got, want)
+		return nil, 0, fmt.Errorf("its checksum is %08x and should be %08x: the bytes were damaged", got, want)
 	}
-	switch {
-	case body[0] > version:
-		return nil, fmt.Errorf("%w: record version %d, this program reads up to %d: run the newer program", ErrNewer, body[0], version)
-	case body[0] != version:
-		return nil, fmt.Errorf("it has record version %d, which never existed", body[0])
+	switch version = body[0]; {
+	case version > last:
+		return nil, 0, fmt.Errorf("%w: record version %d, this program reads up to %d: run the newer program", ErrNewer, version, last)
+	case version < first:
+		return nil, 0, fmt.Errorf("it has record version %d, which never existed", version)
 	}
-	return body[1:], nil
+	return body[1:], version, nil
 }
 
 // decoder takes a body apart. After the first mistake it keeps err and returns zeros.

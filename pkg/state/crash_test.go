@@ -168,11 +168,39 @@ func operate(t *testing.T, rt *rapid.T, s *Store, p int32, n int, c content) (co
 		must(t, s.Checkpoint(p, pos, changes))
 		return c, false
 	default:
-		e := Prepared{p, TransactionID{"w", 7, uint64(n)}, pos, changes} //nolint:gosec // small
-		must(t, s.Prepare([]Prepared{e}))
+		e := entry(p, n, changes...)
+		e.Position = pos
+		if written := e; rapid.Bool().Draw(rt, "edits") {
+			edited := rapid.IntRange(0, len(changes)).Draw(rt, "edited")
+			written.Edits, written.Changes = &Edits{}, changes[edited:]
+			for i, ch := range changes[:edited] {
+				written.Edits.Add(ch.User, c.ledger(ch.User, changes[:i]), ch.Ledger)
+			}
+			must(t, s.Prepare([]Prepared{written}))
+		} else {
+			must(t, s.Prepare([]Prepared{e}))
+		}
 		c.Journal = append(c.Journal, e)
 		return c, false
 	}
+}
+
+// ledger is what is known of a user when the journal and some changes have been applied.
+func (c *content) ledger(user string, changes []Change) []byte {
+	var ledger []byte
+	for _, values := range []map[string]string{c.Ledgers, c.Campaigns} {
+		if value, ok := values[user]; ok {
+			ledger = []byte(value)
+		}
+	}
+	for _, e := range append(slices.Clone(c.Journal), Prepared{Changes: changes}) {
+		for _, ch := range e.Changes {
+			if ch.User == user {
+				ledger = ch.Ledger
+			}
+		}
+	}
+	return ledger
 }
 
 // A restore of any size holds no more than its buffer.

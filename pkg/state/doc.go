@@ -10,9 +10,9 @@
 // A cycle of the runtime is one Kafka transaction, and it meets the store in two steps.
 //
 // [Store.Prepare] appends one journal entry for every partition of the cycle, in one atomic write, before Kafka is
-// asked to commit. An entry holds the transaction's id, the position after the cycle and the changed ledgers. If the
-// process dies after this step, the journal knows what the transaction would have done and its id tells whether it
-// did.
+// asked to commit. An entry holds the transaction's id, the position after the cycle and what has become of ledgers: of each
+// how it follows from what it was before ([Edits]), which the entries before say, or else the store. If the process dies
+// after this step, the journal knows what the transaction would have done and its id tells whether it did.
 //
 // [Store.Checkpoint], every few seconds, moves the ledgers changed since the last checkpoint to their keys, with the
 // position they reflect, and deletes the journal entries that are thereby done with: again in one atomic write. A

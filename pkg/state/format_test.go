@@ -14,7 +14,12 @@ import (
 // a changed format, and needs a new version.
 func golden(t testing.TB) map[string][]byte {
 	t.Helper()
-	src, err := os.ReadFile("testdata/formats-v1.hex")
+	return goldenIn(t, "testdata/formats-v1.hex")
+}
+
+func goldenIn(t testing.TB, path string) map[string][]byte {
+	t.Helper()
+	src, err := os.ReadFile(path)
 	must(t, err)
 	values := map[string][]byte{}
 	for line := range strings.Lines(string(src)) {
@@ -45,7 +50,6 @@ func TestFormatsStayWhatTheyAre(t *testing.T) {
 	values := golden(t)
 	for name, encoded := range map[string][]byte{
 		"position":   encodePosition(nil, goldenPosition),
-		"prepared":   encodePrepared(nil, &goldenPrepared),
 		"identity":   encodeIdentity([identityBytes]byte{1, 2, 3, 4, 5, 6, 7, 8}),
 		"ledger-key": valueKey(nil, 258, "ann"), "timer-key": timerKey(nil, 258, 1_772_366_400_000, "ann"),
 		"campaign-key": valueKey(nil, 258, "\xffspring"), "position-key": positionKey(258),
@@ -55,19 +59,48 @@ func TestFormatsStayWhatTheyAre(t *testing.T) {
 			t.Errorf("%s %x\nis written now, and was\n%s %x", name, encoded, name, values[name])
 		}
 	}
+	prepared := goldenIn(t, "testdata/formats-v2.hex")
+	for name, e := range map[string]Prepared{"prepared": goldenPrepared, "edited": goldenEdited()} {
+		if encoded := encodePrepared(nil, &e); !bytes.Equal(prepared[name], encoded) {
+			t.Errorf("%s %x\nis written now, and was\n%s %x", name, encoded, name, prepared[name])
+		} else if n := preparedBytes(&e); n != len(encoded) {
+			t.Errorf("%s has %d bytes, and is said to have %d", name, len(encoded), n)
+		}
+	}
 	due := goldenPrepared
 	due.Changes = []Change{due.Changes[0].due(7, 3), due.Changes[1].due(0, 3), due.Changes[2].due(1, 0)}
-	if !bytes.Equal(encodePrepared(nil, &due), values["prepared"]) {
+	if !bytes.Equal(encodePrepared(nil, &due), prepared["prepared"]) {
 		t.Error("dues have found their way into the journal")
 	}
 	position, err := decodePosition(values["position"])
 	if diff := cmp.Diff(goldenPosition, position); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
-	prepared, err := decodePrepared(values["prepared"])
-	if diff := cmp.Diff(goldenPrepared, prepared); err != nil || diff != "" {
+	for name, value := range map[string][]byte{"prepared": prepared["prepared"], "prepared of version 1": values["prepared"]} {
+		got, err := decodePrepared(value, nil)
+		if diff := cmp.Diff(goldenPrepared, got); err != nil || diff != "" {
+			t.Error(name, err, diff)
+		}
+	}
+	want := goldenPrepared
+	want.Changes = append([]Change{set("ann", goldenLedger)}, want.Changes[1:]...)
+	got, err := decodePrepared(prepared["edited"], func(string) ([]byte, error) { return []byte(goldenBefore), nil })
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
+}
+
+const (
+	goldenBefore = "what the ledger was, of forty bytes and some"
+	goldenLedger = "what it is now; the ledger was, of fifty bytes and some"
+)
+
+// goldenEdited does what goldenPrepared does, to a user of whom something is known.
+func goldenEdited() Prepared {
+	e := goldenPrepared
+	e.Edits, e.Changes = &Edits{}, e.Changes[1:]
+	e.Edits.Add("ann", []byte(goldenBefore), []byte(goldenLedger))
+	return e
 }
 
 // Every value has one encoding: what is decoded is encoded to the same bytes, and anything else is refused.
@@ -80,13 +113,26 @@ func FuzzPosition(f *testing.F) {
 	})
 }
 
+// What is decoded is encoded, every ledger whole, to what is decoded alike. Of the same entry that need not be the same bytes: it may have edits.
 func FuzzPrepared(f *testing.F) {
-	f.Add(golden(f)["prepared"])
+	for _, path := range []string{"testdata/formats-v1.hex", "testdata/formats-v2.hex"} {
+		for _, value := range goldenIn(f, path) {
+			f.Add(value)
+		}
+	}
+	before := func(string) ([]byte, error) { return []byte(goldenBefore), nil }
 	f.Fuzz(func(t *testing.T, value []byte) {
-		if e, err := decodePrepared(resealed(value)); err == nil && !bytes.Equal(encodePrepared(nil, &e), resealed(value)) {
-			t.Errorf("%x becomes %+v becomes %x", value, e, encodePrepared(nil, &e))
-		} else if err == nil && preparedBytes(&e) != len(resealed(value)) {
-			t.Errorf("%+v has %d bytes, and is said to have %d", e, len(resealed(value)), preparedBytes(&e))
+		e, err := decodePrepared(resealed(value), before)
+		if err != nil {
+			return
+		}
+		whole := encodePrepared(nil, &e)
+		if n := preparedBytes(&e); n != len(whole) {
+			t.Errorf("%+v has %d bytes, and is said to have %d", e, len(whole), n)
+		}
+		again, err := decodePrepared(whole, nil)
+		if diff := cmp.Diff(e, again); err != nil || diff != "" {
+			t.Errorf("%x becomes another entry (%v):\n%s", value, err, diff)
 		}
 	})
 }

@@ -33,9 +33,57 @@ type Prepared struct {
 	Transaction TransactionID
 	Position    Position // after the transaction
 	Changes     []Change
+	Edits       *Edits // come before the changes. Who reads the journal finds all of it in Changes, each ledger whole
 }
 
-const journalVersion = 1
+// Edits are what has become of ledgers, written down as the journal keeps it: of each what has changed. A ledger that changes twice has two, in order.
+type Edits struct {
+	encoded []byte
+	count   int
+	delta   []byte
+}
+
+// Add adds what has become of a user's ledger: nil is deleted. What it was is what the edit before says, or the journal, or else the store; nil is unknown.
+func (e *Edits) Add(user string, was, ledger []byte) {
+	e.count++
+	e.encoded = appendUser(e.encoded, user)
+	if was != nil && ledger != nil {
+		if e.delta = appendDelta(e.delta[:0], was, ledger); len(e.delta) < len(ledger) && len(ledger) <= len(was)+len(e.delta) {
+			e.encoded = binary.AppendUvarint(e.encoded, tagOf(len(e.delta), isDelta))
+			e.encoded = append(e.encoded, e.delta...)
+			return
+		}
+	}
+	e.encoded = appendWhole(e.encoded, ledger)
+}
+
+// sparse is of how much less than its memory edits may take before the memory goes, and fewEdits from how many bytes on.
+const (
+	sparse   = 4
+	fewEdits = 64 << 10
+)
+
+// Reset forgets all edits. The memory stays, unless it was far too much.
+func (e *Edits) Reset() {
+	if cap(e.encoded) > fewEdits && len(e.encoded) < cap(e.encoded)/sparse {
+		e.encoded = nil
+	}
+	e.encoded, e.count = e.encoded[:0], 0
+}
+
+// The journal's versions: in the first one every ledger is whole.
+const (
+	journalWhole   = 1
+	journalVersion = 2
+)
+
+// What stands before a ledger is 0 where it is deleted, and else its length and which of these it is.
+const (
+	isWhole = 1
+	isDelta = 2
+)
+
+func tagOf(n int, kind uint64) uint64 { return uint64(n)<<1 + kind } //nolint:gosec // a length
 
 // journal is what the store keeps in memory of a partition's journal: the entries [first, next) exist.
 type journal struct {
@@ -108,6 +156,14 @@ func (s *Store) Journal(p int32, visit func(Prepared) error) (err error) {
 		return fmt.Errorf("read journal of partition %d: %w", p, err)
 	}
 	defer func() { err = errors.Join(err, iter.Close()) }()
+	ledgers := map[string][]byte{} // as the entries have left them
+	before := func(user string) ([]byte, error) {
+		if ledger, known := ledgers[user]; known {
+			return ledger, nil
+		}
+		ledger, _, err := s.Get(p, user, nil)
+		return ledger, err
+	}
 	var expected uint64
 	for ok := iter.First(); ok; ok = iter.Next() {
 		sequence, err := journalSequence(iter.Key())
@@ -122,11 +178,14 @@ func (s *Store) Journal(p int32, visit func(Prepared) error) (err error) {
 		if err != nil {
 			return fmt.Errorf("read journal of partition %d: entry %d: %w", p, sequence, err)
 		}
-		entry, err := decodePrepared(append([]byte(nil), value...))
+		entry, err := decodePrepared(append([]byte(nil), value...), before)
 		if err != nil {
 			return fmt.Errorf("read journal of partition %d: entry %d: %w", p, sequence, err)
 		}
 		entry.Partition = p
+		for _, c := range entry.Changes {
+			ledgers[c.User] = c.Ledger
+		}
 		if err := visit(entry); err != nil {
 			return err
 		}
@@ -228,21 +287,18 @@ func (s *Store) forget(p int32) {
 func encodePrepared(dst []byte, e *Prepared) []byte {
 	from := len(dst)
 	dst = appendPreparedHead(dst, e)
+	if e.Edits != nil {
+		dst = append(dst, e.Edits.encoded...)
+	}
 	for i := range e.Changes {
 		c := &e.Changes[i]
-		dst = binary.AppendUvarint(dst, uint64(len(c.User)))
-		dst = append(dst, c.User...)
-		if c.Ledger == nil {
-			dst = binary.AppendUvarint(dst, 0)
-			continue
-		}
-		dst = binary.AppendUvarint(dst, uint64(len(c.Ledger))+1)
-		dst = append(dst, c.Ledger...)
+		dst = appendUser(dst, c.User)
+		dst = appendWhole(dst, c.Ledger)
 	}
 	return seal(dst, from)
 }
 
-// appendPreparedHead writes what stands before an entry's changes.
+// appendPreparedHead writes what stands before an entry's edits and changes.
 func appendPreparedHead(dst []byte, e *Prepared) []byte {
 	dst = append(dst, journalVersion)
 	dst = binary.AppendUvarint(dst, uint64(len(e.Transaction.Worker)))
@@ -250,33 +306,54 @@ func appendPreparedHead(dst []byte, e *Prepared) []byte {
 	dst = binary.AppendUvarint(dst, e.Transaction.Incarnation)
 	dst = binary.AppendUvarint(dst, e.Transaction.Sequence)
 	dst = appendPosition(dst, e.Position)
-	return binary.AppendUvarint(dst, uint64(len(e.Changes)))
+	count := len(e.Changes)
+	if e.Edits != nil {
+		count += e.Edits.count
+	}
+	return binary.AppendUvarint(dst, uint64(count)) //nolint:gosec // not negative
+}
+
+func appendUser(dst []byte, user string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(user)))
+	return append(dst, user...)
+}
+
+// appendWhole writes a ledger whole, or that it is deleted.
+func appendWhole(dst, ledger []byte) []byte {
+	if ledger == nil {
+		return binary.AppendUvarint(dst, 0)
+	}
+	dst = binary.AppendUvarint(dst, tagOf(len(ledger), isWhole))
+	return append(dst, ledger...)
 }
 
 // preparedBytes is how many bytes encodePrepared writes.
 func preparedBytes(e *Prepared) int {
 	n := len(appendPreparedHead(nil, e)) + crcBytes
+	if e.Edits != nil {
+		n += len(e.Edits.encoded)
+	}
 	for i := range e.Changes {
 		c := &e.Changes[i]
-		n += uvarintBytes(len(c.User)) + len(c.User) + 1
+		n += uvarintBytes(uint64(len(c.User))) + len(c.User) + 1
 		if c.Ledger != nil {
-			n += uvarintBytes(len(c.Ledger)+1) + len(c.Ledger) - 1
+			n += uvarintBytes(tagOf(len(c.Ledger), isWhole)) + len(c.Ledger) - 1
 		}
 	}
 	return n
 }
 
-// uvarintBytes is what a length takes: seven bits a byte.
-func uvarintBytes(n int) int { return (bits.Len(uint(n|1)) + 6) / 7 } //nolint:gosec // a length is not negative
+// uvarintBytes is what a number takes: seven bits a byte.
+func uvarintBytes(n uint64) int { return (bits.Len64(n|1) + 6) / 7 }
 
 // minChangeBytes is the least a change takes: an empty user and no ledger. It bounds what a damaged count can make the
 // decoder allocate.
 const minChangeBytes = 2
 
-// decodePrepared reads a journal entry but its partition, which is in the key, and the dues, which are nowhere. Ledgers
-// alias the value.
-func decodePrepared(value []byte) (Prepared, error) {
-	body, err := unseal(value, journalVersion)
+// decodePrepared reads a journal entry but its partition, which is in the key, and the dues, which are nowhere. Ledgers alias the value, or follow from
+// what they were before this entry.
+func decodePrepared(value []byte, before func(user string) ([]byte, error)) (Prepared, error) {
+	body, version, err := unsealAny(value, journalWhole, journalVersion)
 	if err != nil {
 		return Prepared{}, err
 	}
@@ -293,11 +370,28 @@ func decodePrepared(value []byte) (Prepared, error) {
 	if d.err == nil && count > 0 {
 		e.Changes = make([]Change, 0, count)
 	}
+	edited := map[string][]byte{} // by the changes before, in this entry
 	for i := uint64(0); i < count && d.err == nil; i++ {
 		c := Change{User: string(d.bytes(d.uvarint()))}
-		if n := d.uvarint(); n > 0 {
-			c.Ledger = d.bytes(n - 1)
+		switch tag := d.uvarint(); {
+		case tag == 0 || d.err != nil:
+		case version == journalWhole:
+			c.Ledger = d.bytes(tag - 1)
+		case (tag-isWhole)%2 == 0:
+			c.Ledger = d.bytes((tag - isWhole) / 2)
+		default:
+			delta := d.bytes((tag - isDelta) / 2)
+			was, known := edited[c.User]
+			if !known && d.err == nil {
+				was, d.err = before(c.User)
+			}
+			if d.err == nil {
+				if c.Ledger, d.err = applyDelta(was, delta); d.err != nil {
+					d.err = fmt.Errorf("the ledger of %q: %w", c.User, d.err)
+				}
+			}
 		}
+		edited[c.User] = c.Ledger
 		e.Changes = append(e.Changes, c)
 	}
 	if err := d.end(); err != nil {

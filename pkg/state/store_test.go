@@ -90,7 +90,7 @@ func contentOf(t testing.TB, s *Store, p int32) content {
 func diffOf(want, got content) string { return cmp.Diff(want, got, cmpopts.EquateEmpty()) }
 
 func entry(p int32, n int, changes ...Change) Prepared {
-	return Prepared{p, TransactionID{"w", 7, uint64(n)}, Position{Input: int64(n), Partitions: 8}, changes}
+	return Prepared{Partition: p, Transaction: TransactionID{"w", 7, uint64(n)}, Position: Position{Input: int64(n), Partitions: 8}, Changes: changes}
 }
 
 func TestCheckpointMovesLedgersAndEmptiesJournal(t *testing.T) {
