@@ -118,6 +118,7 @@ func newSession(ctx context.Context, w *Worker, asks *kgo.Client, topics kafka.T
 
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.MaxBufferedRecords(producedRecords(w.cfg.CycleRecords)),
+		kgo.ProducerBatchCompression(w.cfg.Compression),
 		topics.BatchBytes(),
 		kgo.WithHooks(w.cfg.ClientMetrics.Hook()),
 	)

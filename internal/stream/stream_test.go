@@ -4,6 +4,9 @@ import (
 	"os"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/stampede-rewards/stampede/internal/stream"
 	"github.com/stampede-rewards/stampede/pkg/campaign"
 )
 
@@ -85,4 +88,24 @@ func TestWorkersComeAndGo(t *testing.T) {
 	if err := observer.Stop(); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestWhatIsWrittenIsCompressedAsConfigured(t *testing.T) {
+	b := newBench(t)
+	b.produce(500)
+	b.end(b.work("a"))
+	compressed := func(c *stream.Config) { c.Compression = kgo.ZstdCompression() }
+	w := b.start(b.dir("a"), compressed)
+	b.produce(500)
+	b.processed()
+	b.end(w)
+	const none, zstd = 0, 4 // the protocol's numbers
+	how := map[uint8]int{}
+	for _, r := range b.committed(b.topics.Changelog.Name) {
+		how[r.Attrs.CompressionType()]++
+	}
+	if how[none] < 100 || how[zstd] < 100 || len(how) > 2 {
+		t.Errorf("of the changelog's records so many are compressed, by how: %v", how)
+	}
+	b.judge(b.dir("a"))
 }

@@ -34,14 +34,15 @@ type Config struct {
 	// Partners are whom outcomes can be shared with; default nobody. Their topics are made.
 	Partners *partner.Partners
 
-	CommitInterval     time.Duration // default 50 ms: how often what has come is committed
-	CycleBytes         int64         // default a 64th of the store's memory, at most 16 MiB: a cycle ends when it has as many bytes of values
-	CycleRecords       int           // default one for each KiB of CycleBytes: or as many records; each may have a ledger written
-	CycleFired         int           // default 5000: as many ledgers of a partition are fired in a cycle, and the rest in the next ones
-	OverlayBytes       int64         // default the store's share: for ledgers in memory, in all partitions together
-	CheckpointInterval time.Duration // default 5 s
-	ScrubInterval      time.Duration // default 10 min: how often the bytes of erased users are taken off the disk
-	CensusInterval     time.Duration // default 15 s: how often users are counted at most
+	CommitInterval     time.Duration        // default 50 ms: how often what has come is committed
+	CycleBytes         int64                // default a 64th of the store's memory, at most 16 MiB: a cycle ends when it has as many bytes of values
+	CycleRecords       int                  // default one for each KiB of CycleBytes: or as many records; each may have a ledger written
+	CycleFired         int                  // default 5000: as many ledgers of a partition are fired in a cycle, and the rest in the next ones
+	OverlayBytes       int64                // default the store's share: for ledgers in memory, in all partitions together
+	CheckpointInterval time.Duration        // default 5 s
+	Compression        kgo.CompressionCodec // default none: hashes and ids are hardly made smaller, and Snappy was 6 % of a backlog's CPU
+	ScrubInterval      time.Duration        // default 10 min: how often the bytes of erased users are taken off the disk
+	CensusInterval     time.Duration        // default 15 s: how often users are counted at most
 
 	Metrics       *Metrics             // default none that anybody reads
 	ClientMetrics *kafka.ClientMetrics // the same
