@@ -170,16 +170,15 @@ func operate(t *testing.T, rt *rapid.T, s *Store, p int32, n int, c content) (co
 	default:
 		e := entry(p, n, changes...)
 		e.Position = pos
-		if written := e; rapid.Bool().Draw(rt, "edits") {
+		written := e
+		if rapid.Bool().Draw(rt, "edits") {
 			edited := rapid.IntRange(0, len(changes)).Draw(rt, "edited")
 			written.Edits, written.Changes = &Edits{}, changes[edited:]
 			for i, ch := range changes[:edited] {
 				written.Edits.Add(ch.User, c.ledger(ch.User, changes[:i]), ch.Ledger)
 			}
-			must(t, s.Prepare([]Prepared{written}))
-		} else {
-			must(t, s.Prepare([]Prepared{e}))
 		}
+		must(t, s.Prepare([]Prepared{written}))
 		c.Journal = append(c.Journal, e)
 		return c, false
 	}

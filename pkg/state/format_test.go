@@ -77,14 +77,14 @@ func TestFormatsStayWhatTheyAre(t *testing.T) {
 		t.Error(err, diff)
 	}
 	for name, value := range map[string][]byte{"prepared": prepared["prepared"], "prepared of version 1": values["prepared"]} {
-		got, err := decodePrepared(value, nil)
+		got, err := decodePrepared(value, newBefore(nil))
 		if diff := cmp.Diff(goldenPrepared, got); err != nil || diff != "" {
 			t.Error(name, err, diff)
 		}
 	}
 	want := goldenPrepared
 	want.Changes = append([]Change{set("ann", goldenLedger)}, want.Changes[1:]...)
-	got, err := decodePrepared(prepared["edited"], func(string) ([]byte, error) { return []byte(goldenBefore), nil })
+	got, err := decodePrepared(prepared["edited"], newBefore(storedGolden))
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
@@ -94,6 +94,8 @@ const (
 	goldenBefore = "what the ledger was, of forty bytes and some"
 	goldenLedger = "what it is now; the ledger was, of fifty bytes and some"
 )
+
+func storedGolden(string) ([]byte, error) { return []byte(goldenBefore), nil }
 
 // goldenEdited does what goldenPrepared does, to a user of whom something is known.
 func goldenEdited() Prepared {
@@ -120,9 +122,8 @@ func FuzzPrepared(f *testing.F) {
 			f.Add(value)
 		}
 	}
-	before := func(string) ([]byte, error) { return []byte(goldenBefore), nil }
 	f.Fuzz(func(t *testing.T, value []byte) {
-		e, err := decodePrepared(resealed(value), before)
+		e, err := decodePrepared(resealed(value), newBefore(storedGolden))
 		if err != nil {
 			return
 		}
@@ -130,7 +131,7 @@ func FuzzPrepared(f *testing.F) {
 		if n := preparedBytes(&e); n != len(whole) {
 			t.Errorf("%+v has %d bytes, and is said to have %d", e, len(whole), n)
 		}
-		again, err := decodePrepared(whole, nil)
+		again, err := decodePrepared(whole, newBefore(nil))
 		if diff := cmp.Diff(e, again); err != nil || diff != "" {
 			t.Errorf("%x becomes another entry (%v):\n%s", value, err, diff)
 		}

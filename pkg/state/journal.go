@@ -85,6 +85,9 @@ const (
 
 func tagOf(n int, kind uint64) uint64 { return uint64(n)<<1 + kind } //nolint:gosec // a length
 
+// ofTag takes apart what tagOf has made.
+func ofTag(tag uint64) (n, kind uint64) { return (tag - isWhole) >> 1, (tag-isWhole)&1 + isWhole }
+
 // journal is what the store keeps in memory of a partition's journal: the entries [first, next) exist.
 type journal struct {
 	first, next uint64
@@ -156,14 +159,10 @@ func (s *Store) Journal(p int32, visit func(Prepared) error) (err error) {
 		return fmt.Errorf("read journal of partition %d: %w", p, err)
 	}
 	defer func() { err = errors.Join(err, iter.Close()) }()
-	ledgers := map[string][]byte{} // as the entries have left them
-	before := func(user string) ([]byte, error) {
-		if ledger, known := ledgers[user]; known {
-			return ledger, nil
-		}
+	before := newBefore(func(user string) ([]byte, error) {
 		ledger, _, err := s.Get(p, user, nil)
 		return ledger, err
-	}
+	})
 	var expected uint64
 	for ok := iter.First(); ok; ok = iter.Next() {
 		sequence, err := journalSequence(iter.Key())
@@ -183,9 +182,6 @@ func (s *Store) Journal(p int32, visit func(Prepared) error) (err error) {
 			return fmt.Errorf("read journal of partition %d: entry %d: %w", p, sequence, err)
 		}
 		entry.Partition = p
-		for _, c := range entry.Changes {
-			ledgers[c.User] = c.Ledger
-		}
 		if err := visit(entry); err != nil {
 			return err
 		}
@@ -350,9 +346,41 @@ func uvarintBytes(n uint64) int { return (bits.Len64(n|1) + 6) / 7 }
 // decoder allocate.
 const minChangeBytes = 2
 
+// edited is the ledger that an edit makes of what it was.
+func (d *decoder) edited(user string, delta []byte, before *before) (ledger []byte) {
+	if d.err != nil {
+		return nil
+	}
+	was, err := before.ledger(user)
+	if err == nil {
+		ledger, err = applyDelta(was, delta)
+	}
+	if err != nil {
+		d.err = fmt.Errorf("the ledger of %q: %w", user, err)
+	}
+	return ledger
+}
+
+// before is what ledgers were before a change of the journal: what the changes read so far have made of them, and else what the store has.
+type before struct {
+	ledgers map[string][]byte
+	stored  func(user string) ([]byte, error)
+}
+
+func newBefore(stored func(user string) ([]byte, error)) *before {
+	return &before{map[string][]byte{}, stored}
+}
+
+func (b *before) ledger(user string) ([]byte, error) {
+	if ledger, known := b.ledgers[user]; known {
+		return ledger, nil
+	}
+	return b.stored(user)
+}
+
 // decodePrepared reads a journal entry but its partition, which is in the key, and the dues, which are nowhere. Ledgers alias the value, or follow from
-// what they were before this entry.
-func decodePrepared(value []byte, before func(user string) ([]byte, error)) (Prepared, error) {
+// what they were before; what they are then is noted there.
+func decodePrepared(value []byte, before *before) (Prepared, error) {
 	body, version, err := unsealAny(value, journalWhole, journalVersion)
 	if err != nil {
 		return Prepared{}, err
@@ -370,28 +398,19 @@ func decodePrepared(value []byte, before func(user string) ([]byte, error)) (Pre
 	if d.err == nil && count > 0 {
 		e.Changes = make([]Change, 0, count)
 	}
-	edited := map[string][]byte{} // by the changes before, in this entry
 	for i := uint64(0); i < count && d.err == nil; i++ {
 		c := Change{User: string(d.bytes(d.uvarint()))}
-		switch tag := d.uvarint(); {
+		tag := d.uvarint()
+		switch n, kind := ofTag(tag); {
 		case tag == 0 || d.err != nil:
 		case version == journalWhole:
 			c.Ledger = d.bytes(tag - 1)
-		case (tag-isWhole)%2 == 0:
-			c.Ledger = d.bytes((tag - isWhole) / 2)
+		case kind == isWhole:
+			c.Ledger = d.bytes(n)
 		default:
-			delta := d.bytes((tag - isDelta) / 2)
-			was, known := edited[c.User]
-			if !known && d.err == nil {
-				was, d.err = before(c.User)
-			}
-			if d.err == nil {
-				if c.Ledger, d.err = applyDelta(was, delta); d.err != nil {
-					d.err = fmt.Errorf("the ledger of %q: %w", c.User, d.err)
-				}
-			}
+			c.Ledger = d.edited(c.User, d.bytes(n), before)
 		}
-		edited[c.User] = c.Ledger
+		before.ledgers[c.User] = c.Ledger
 		e.Changes = append(e.Changes, c)
 	}
 	if err := d.end(); err != nil {
